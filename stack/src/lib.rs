@@ -1,0 +1,7 @@
+//! Everything that talks to a real component: backends that run PostgreSQL, Kafka and Kafka
+//! Connect, and clients that ask them questions.
+//!
+//! What is absent: nothing here knows a step of the procedure or decides a verdict.
+
+pub mod observe;
+pub mod wait;
