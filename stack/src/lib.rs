@@ -3,5 +3,9 @@
 //!
 //! What is absent: nothing here knows a step of the procedure or decides a verdict.
 
+pub mod connect;
+pub mod connector;
+pub mod kafka;
 pub mod observe;
+pub mod postgres;
 pub mod wait;

@@ -1,0 +1,31 @@
+-- The captured tables. Keys come from sequences, so that a copy without them is found out;
+-- REPLICA IDENTITY FULL puts the whole old row into updates and deletes.
+CREATE TABLE IF NOT EXISTS public.customers (
+    id         serial PRIMARY KEY,
+    name       text NOT NULL,
+    email      text NOT NULL,
+    note       text,
+    ver        int NOT NULL,
+    change_id  bigint NOT NULL,
+    updated_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE TABLE IF NOT EXISTS public.orders (
+    id          serial PRIMARY KEY,
+    customer_id int NOT NULL REFERENCES public.customers (id),
+    amount      numeric(12, 2) NOT NULL,
+    status      text NOT NULL,
+    payload     text,
+    ver         int NOT NULL,
+    change_id   bigint NOT NULL,
+    updated_at  timestamptz NOT NULL DEFAULT now()
+);
+-- The foreign key looks orders up when a customer is deleted.
+CREATE INDEX IF NOT EXISTS orders_customer_id ON public.orders (customer_id);
+
+ALTER TABLE public.customers REPLICA IDENTITY FULL;
+ALTER TABLE public.orders REPLICA IDENTITY FULL;
+
+GRANT USAGE ON SCHEMA public TO app_writer, debezium;
+GRANT SELECT, INSERT, UPDATE, DELETE ON public.customers, public.orders TO app_writer;
+GRANT USAGE ON SEQUENCE public.customers_id_seq, public.orders_id_seq TO app_writer;
+GRANT SELECT ON public.customers, public.orders TO debezium;

@@ -1,0 +1,134 @@
+//! The fence: nobody can commit any more. "The generator has stopped" is not that: a client that
+//! was killed in mid-statement leaves a backend that may commit later.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use super::{Client, Result, Rows, literal};
+use crate::wait::{self, Probe};
+
+/// What the fence did.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Fenced {
+    /// The role that can no longer log in.
+    pub role: String,
+    /// Backends of it that were ended.
+    pub terminated: u64,
+}
+
+/// The fate of a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum XactStatus {
+    /// It is durable.
+    Committed,
+    /// It never happened.
+    Aborted,
+    /// It may still become either.
+    InProgress,
+    /// The server no longer knows, or never gave out such an id.
+    Unknown,
+}
+
+impl std::fmt::Display for XactStatus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Committed => "committed",
+            Self::Aborted => "aborted",
+            Self::InProgress => "in progress",
+            Self::Unknown => "unknown",
+        })
+    }
+}
+
+/// SQLSTATE of an id that the server has not given out yet.
+const INVALID_PARAMETER: &str = "22023";
+
+impl Client {
+    /// Shuts writers out and waits until no transaction can commit any more: the role cannot log
+    /// in, its backends are gone, no other session has a transaction id, nothing is prepared.
+    /// Safe to repeat.
+    ///
+    /// # Errors
+    /// As [`Client::execute`]; at the deadline the error names who is still there: process, role,
+    /// state and statement.
+    pub async fn fence(&self, writer_role: &str, deadline: Duration) -> Result<Fenced> {
+        self.set_login(writer_role, false).await?;
+        let (terminated, quiet_looks) = (AtomicU64::new(0), AtomicU64::new(0));
+        let what = format!("no open write on the {} server", self.role());
+        let quiet = self.quiet();
+        let waited = wait::until(&*self.observer, &what, deadline, || async {
+            match quiet.still_writing(writer_role).await {
+                // Two looks: a login that began before ALTER ROLE may show up after the first.
+                Ok((0, open)) if open.is_empty() => match quiet_looks.fetch_add(1, Relaxed) {
+                    0 => Probe::NotYet("nobody, looking once more".into()),
+                    _ => Probe::Ready(()),
+                },
+                Ok((ended, open)) => {
+                    quiet_looks.store(0, Relaxed);
+                    terminated.fetch_add(ended, Relaxed);
+                    let of_role = format!("{ended} backends of {writer_role}");
+                    Probe::NotYet(if open.is_empty() { of_role } else { open.join("; ") })
+                }
+                Err(e) => Probe::Never(e.to_string()),
+            }
+        });
+        waited.await?;
+        Ok(Fenced { role: writer_role.into(), terminated: terminated.into_inner() })
+    }
+
+    /// Ends the role's backends; how many there were, and who else has an open write.
+    async fn still_writing(&self, role: &str) -> Result<(u64, Vec<String>)> {
+        let role = literal(role);
+        let end = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = {role}");
+        Ok((self.rows(&end).await?.len() as u64, self.open_writes().await?))
+    }
+
+    /// Sessions that have a transaction id, and prepared transactions, each in a few words. Our
+    /// own session is left out.
+    ///
+    /// # Errors
+    /// As [`Client::execute`].
+    pub async fn open_writes(&self) -> Result<Vec<String>> {
+        const SESSIONS: &str = "SELECT 'process ' || pid || ' of ' || coalesce(usename, backend_type) \
+            || ' (' || coalesce(state, 'no state') || ', xid ' || backend_xid || ', since ' \
+            || coalesce(to_char(xact_start AT TIME ZONE 'UTC', 'HH24:MI:SS'), '?') || ' UTC): ' \
+            || left(regexp_replace(query, '\\s+', ' ', 'g'), 120) \
+            FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid() ORDER BY pid";
+        const PREPARED: &str = "SELECT 'prepared transaction ' || quote_literal(gid) || ' of ' || owner \
+            || ' in ' || database || ' (xid ' || transaction || '): COMMIT PREPARED or ROLLBACK PREPARED it' \
+            FROM pg_prepared_xacts ORDER BY gid";
+        let mut open = first_column(self.rows(SESSIONS).await?);
+        open.extend(first_column(self.rows(PREPARED).await?));
+        Ok(open)
+    }
+
+    /// Lets writers in.
+    ///
+    /// # Errors
+    /// As [`Client::execute`].
+    pub async fn lift_fence(&self, writer_role: &str) -> Result<()> {
+        self.set_login(writer_role, true).await
+    }
+
+    /// The fate of a transaction, by the full id that `pg_current_xact_id()` gave.
+    ///
+    /// # Errors
+    /// As [`Client::execute`].
+    pub async fn xact_status(&self, xid: &str) -> Result<XactStatus> {
+        let status = self.value(&format!("SELECT pg_xact_status({}::xid8)", literal(xid))).await;
+        match status {
+            Ok(Some(text)) => Ok(match text.as_str() {
+                "committed" => XactStatus::Committed,
+                "aborted" => XactStatus::Aborted,
+                _ => XactStatus::InProgress,
+            }),
+            Ok(None) => Ok(XactStatus::Unknown),
+            Err(e) if e.sqlstate() == Some(INVALID_PARAMETER) => Ok(XactStatus::Unknown),
+            Err(e) => Err(e),
+        }
+    }
+}
+
+fn first_column(rows: Rows) -> Vec<String> {
+    rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect()
+}
