@@ -1,0 +1,125 @@
+//! A connection with the statements of the workload prepared.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use artifacts::Lsn;
+use artifacts::row::Digest;
+use tokio_postgres::types::{PgLsn, ToSql};
+use tokio_postgres::{Client, Config, NoTls, Row};
+
+use crate::fault::Fault;
+use crate::statements::{Answer, Planned, Statement, texts};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A connection that can run the workload.
+pub(crate) struct Session {
+    client: Client,
+    prepared: Vec<tokio_postgres::Statement>,
+}
+
+/// `host:port/database`, for messages.
+pub(crate) fn server_name(config: &Config) -> String {
+    let host = match config.get_hosts().first() {
+        Some(tokio_postgres::config::Host::Tcp(host)) => host.clone(),
+        Some(other) => format!("{other:?}"),
+        None => "localhost".into(),
+    };
+    let port = config.get_ports().first().unwrap_or(&5432);
+    format!("{host}:{port}/{}", config.get_dbname().unwrap_or("postgres"))
+}
+
+/// Connects; the connection lives as long as the client does.
+pub(crate) async fn connect(config: &Config) -> Result<Client, Fault> {
+    let mut config = config.clone();
+    config.application_name("data-generator").connect_timeout(CONNECT_TIMEOUT);
+    let (client, connection) = config.connect(NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+impl Session {
+    pub(crate) async fn open(config: &Config) -> Result<Self, Fault> {
+        let client = connect(config).await?;
+        let texts = texts();
+        let prepared = in_order(texts.iter().map(|text| client.prepare(text))).await;
+        let prepared = prepared.into_iter().collect::<Result<_, _>>()?;
+        Ok(Self { client, prepared })
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
+    async fn run(&self, what: Statement, values: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>, Fault> {
+        Ok(self.client.query_opt(&self.prepared[what as usize], values).await?)
+    }
+
+    /// Begins a transaction and makes its changes, all in one go: the next statement is sent
+    /// before the last has answered. Gives the transaction id, and what each change returned.
+    pub(crate) async fn perform(&self, changes: &[Planned]) -> Result<(String, Vec<Option<Answer>>), Fault> {
+        let begin = (Statement::Begin, Vec::new());
+        let all = changes.iter().map(|c| (c.statement, c.values.iter().map(|v| v.sql()).collect()));
+        let sent = std::iter::once(begin).chain(all);
+        let rows =
+            in_order(sent.map(async |(what, values): (_, Vec<_>)| self.run(what, &values).await)).await;
+        let mut answers = Vec::with_capacity(changes.len());
+        for row in rows.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().skip(1) {
+            answers.push(row.as_ref().map(answer).transpose()?);
+        }
+        let xid = match answers.iter().flatten().next() {
+            Some(answer) => answer.xid.clone(),
+            None => match self.run(Statement::Xid, &[]).await? {
+                Some(row) => row.try_get(0)?,
+                None => return Err(Fault::ours("the server gave no transaction id")),
+            },
+        };
+        Ok((xid, answers))
+    }
+
+    pub(crate) async fn commit(&self) -> Result<(), Fault> {
+        self.run(Statement::Commit, &[]).await.map(drop)
+    }
+
+    pub(crate) async fn rollback(&self) -> Result<(), Fault> {
+        self.run(Statement::Rollback, &[]).await.map(drop)
+    }
+}
+
+fn answer(row: &Row) -> Result<Answer, Fault> {
+    let key: i32 = row.try_get(0)?;
+    let digest: String = row.try_get(1)?;
+    let lsn: PgLsn = row.try_get(3)?;
+    Ok(Answer {
+        key: key.into(),
+        row: Digest::try_from(digest).map_err(Fault::ours)?,
+        xid: row.try_get(2)?,
+        lsn: Lsn(lsn.into()),
+    })
+}
+
+/// Polls futures in their order until all are ready: requests of one connection are sent in the
+/// order in which they are polled first.
+async fn in_order<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let mut futures: Vec<Pin<Box<F>>> = futures.map(Box::pin).collect();
+    let mut outputs: Vec<Option<F::Output>> = futures.iter().map(|_| None).collect();
+    poll_fn(|cx| {
+        let mut ready = true;
+        for (future, output) in futures.iter_mut().zip(&mut outputs).filter(|(_, output)| output.is_none()) {
+            match future.as_mut().poll(cx) {
+                Poll::Ready(value) => *output = Some(value),
+                Poll::Pending => ready = false,
+            }
+        }
+        if ready { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    outputs.into_iter().flatten().collect()
+}

@@ -1,0 +1,130 @@
+//! The SQL of the workload: two tables, three operations, and what surrounds them.
+
+use artifacts::ledger::Op;
+use artifacts::row::{digest_sql, tables};
+use tokio_postgres::types::ToSql;
+
+/// A captured table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Table {
+    Customers,
+    Orders,
+}
+
+impl Table {
+    pub(crate) const ALL: [Self; 2] = [Self::Customers, Self::Orders];
+
+    /// Its name as the ledger has it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Customers => "public.customers",
+            Self::Orders => "public.orders",
+        }
+    }
+}
+
+/// A prepared statement; the discriminant is its place in [`texts`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Statement {
+    Begin,
+    Commit,
+    Rollback,
+    Xid,
+    /// change id, name, email, note
+    InsertCustomer,
+    /// change id, id, ver, email
+    UpdateCustomer,
+    /// change id, id, ver, email, note
+    RewriteCustomer,
+    /// id, ver
+    DeleteCustomer,
+    /// change id, customer, amount, status, payload
+    InsertOrder,
+    /// change id, id, ver, status
+    UpdateOrder,
+    /// change id, id, ver, status, amount, payload
+    RewriteOrder,
+    /// id, ver
+    DeleteOrder,
+}
+
+/// The texts, in the order of [`Statement`]. A row is written only at the version that its owner
+/// knows, so that a row somebody else has changed counts as not touched.
+pub(crate) fn texts() -> Vec<String> {
+    let tables = tables();
+    let returning = |table: Table| {
+        let digest = digest_sql(&tables[table.name()]);
+        format!("RETURNING id, {digest}, pg_current_xact_id()::text, pg_current_wal_insert_lsn()")
+    };
+    let (customer, order) = (returning(Table::Customers), returning(Table::Orders));
+    let stamp = "ver = ver + 1, change_id = $1, updated_at = clock_timestamp()";
+    let fresh = "1, $1, clock_timestamp()";
+    let here = "WHERE id = $2 AND ver = $3";
+    let columns = "ver, change_id, updated_at";
+    vec![
+        "BEGIN".into(),
+        "COMMIT".into(),
+        "ROLLBACK".into(),
+        "SELECT pg_current_xact_id()::text".into(),
+        format!(
+            "INSERT INTO public.customers (name, email, note, {columns}) VALUES ($2, $3, $4, {fresh}) {customer}"
+        ),
+        format!("UPDATE public.customers SET {stamp}, email = $4 {here} {customer}"),
+        format!("UPDATE public.customers SET {stamp}, email = $4, note = $5 {here} {customer}"),
+        format!("DELETE FROM public.customers WHERE id = $1 AND ver = $2 {customer}"),
+        format!(
+            "INSERT INTO public.orders (customer_id, amount, status, payload, {columns}) \
+             VALUES ($2, $3::text::numeric, $4, $5, {fresh}) {order}"
+        ),
+        format!("UPDATE public.orders SET {stamp}, status = $4 {here} {order}"),
+        format!(
+            "UPDATE public.orders SET {stamp}, status = $4, amount = $5::text::numeric, payload = $6 \
+             {here} {order}"
+        ),
+        format!("DELETE FROM public.orders WHERE id = $1 AND ver = $2 {order}"),
+    ]
+}
+
+/// A parameter of a statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Value {
+    Int(i32),
+    Long(i64),
+    Text(Option<String>),
+}
+
+impl Value {
+    pub(crate) fn sql(&self) -> &(dyn ToSql + Sync) {
+        match self {
+            Self::Int(n) => n,
+            Self::Long(n) => n,
+            Self::Text(text) => text,
+        }
+    }
+}
+
+/// A change of one row, ready to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Planned {
+    /// Unique in the ledger.
+    pub(crate) id: u64,
+    pub(crate) table: Table,
+    pub(crate) op: Op,
+    /// None for an insert.
+    pub(crate) key: Option<i64>,
+    /// After the change; for a delete, the version that goes.
+    pub(crate) ver: u32,
+    /// The customer of an order.
+    pub(crate) customer: Option<i64>,
+    pub(crate) statement: Statement,
+    pub(crate) values: Vec<Value>,
+}
+
+/// What RETURNING gave for a row that was touched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) key: i64,
+    pub(crate) row: artifacts::row::Digest,
+    pub(crate) xid: String,
+    pub(crate) lsn: artifacts::Lsn,
+}
