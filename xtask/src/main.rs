@@ -1,1 +1,21 @@
-fn main() {}
+//! `cargo xtask`: rehearses a PostgreSQL upgrade under Debezium, keeps the evidence, and decides.
+
+mod commands;
+mod console;
+mod cx;
+mod exit;
+mod flags;
+mod generator;
+mod plan;
+mod project;
+mod recorder;
+mod request;
+mod runner;
+mod sampler;
+mod snapshots;
+mod steps;
+mod tidy;
+
+fn main() -> std::process::ExitCode {
+    exit::report(std::panic::catch_unwind(commands::dispatch))
+}

@@ -1,0 +1,86 @@
+//! `cargo xtask upgrade`: all steps, then the verdict.
+
+use std::time::Instant;
+
+use anyhow::Context;
+use artifacts::findings::Verdict;
+use stack::StackLock;
+
+use super::{open_stack, signal};
+use crate::exit::Outcome;
+use crate::flags::{StackArgs, Upgrade};
+use crate::request;
+use crate::runner::Runner;
+use crate::{console, plan};
+
+/// Opens a run, rehearses, and takes the stack down after a held verdict.
+pub(crate) async fn run(args: Upgrade) -> anyhow::Result<Outcome> {
+    let mut info = request::new_run(&args.rehearsal, &args.stack)?;
+    let stack = open_stack(&args.stack)?;
+    if args.dry_run {
+        plan::all(&info, &stack);
+        return Ok(Outcome::Done);
+    }
+    let start = Instant::now();
+    let lock = StackLock::acquire(&args.stack.name, false)?;
+    console::say(&format!(
+        "rehearsing PostgreSQL {} to {}, option {}, on the native stack '{}' (the only backend so far)",
+        info.from, info.to, info.option, args.stack.name
+    ));
+    if !info.safeguards.left_out.is_empty() {
+        console::warn(&format!("left out: {}", info.safeguards.left_out.join(", ")));
+    }
+    let run = request::open(&mut info)?;
+    console::say(&format!("evidence in runs/{}", run.id()));
+    let mut runner = Runner::open(run, info, Some((stack, lock)))?;
+    let result = tokio::select! {
+        result = runner.all() => result.map(|()| None),
+        number = signal() => Ok(Some(number)),
+    };
+    match result {
+        Ok(None) => {}
+        Ok(Some(number)) => {
+            left_standing(&args.stack);
+            return Ok(runner.interrupted(number));
+        }
+        Err(e) => {
+            left_standing(&args.stack);
+            return Err(e);
+        }
+    }
+    let verdict = runner.verdict()?;
+    if verdict == Verdict::Held && !args.keep_up {
+        let mut stack = runner.stack.take().context("the stack is gone")?;
+        stack.down(false).await.context("cannot take the stack down")?;
+    } else {
+        left_standing(&args.stack);
+    }
+    conclude(&runner, verdict, start)?;
+    Ok(Outcome::Verdict(verdict))
+}
+
+fn left_standing(args: &StackArgs) {
+    let name = if args.name == "lab" { String::new() } else { format!(" --name {}", args.name) };
+    console::say(&format!("the stack is left standing for inspection; end it with: cargo xtask down{name}"));
+}
+
+/// The verdict, what is behind it, and where to read on.
+pub(crate) fn conclude(runner: &Runner, verdict: Verdict, start: Instant) -> anyhow::Result<()> {
+    let findings = runner.run.findings()?.context("no findings")?;
+    for check in findings.checks.iter().filter(|c| c.verdict != Verdict::Held) {
+        console::say(&format!("{:>7} {}: {}", check.verdict.to_string(), console::strong(&check.name), check.summary));
+    }
+    let counts = findings.counts.total;
+    console::say(&format!(
+        "{} after {:.0} s: {} of {} acknowledged changes delivered, {} missing, {} repeated, {} out of order",
+        console::strong(&verdict.to_string()),
+        start.elapsed().as_secs_f64(),
+        counts.delivered,
+        counts.acknowledged,
+        counts.missing,
+        counts.repeated,
+        counts.reordered,
+    ));
+    console::data(&runner.run.path("report.html").display().to_string());
+    Ok(())
+}

@@ -1,0 +1,253 @@
+//! The command line: every flag in one file.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::steps::StepCommand;
+
+/// Rehearses a PostgreSQL major upgrade under Debezium on real components and tells whether events
+/// were lost, repeated or reordered.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, max_term_width = 100)]
+#[command(after_help = "Start with:  cargo xtask upgrade --option b\n\
+    Exit codes: 0 held, 1 broken, 2 usage, 3 something is missing on this machine, 4 unknown, 5 a step failed")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The commands that are not steps, then the steps.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Rehearse the whole upgrade: all steps below, in order, with verdict and report
+    #[command(after_help = "Example: cargo xtask upgrade --option b --from 15 --to 16")]
+    Upgrade(Upgrade),
+    /// Tell what this machine has and what is missing; changes nothing
+    #[command(after_help = "Example: cargo xtask doctor")]
+    Doctor(Doctor),
+    /// List the processes of the stack
+    #[command(after_help = "Example: cargo xtask ps")]
+    Ps(StackArgs),
+    /// Stop every process of the stack; with --volumes remove its data as well
+    #[command(after_help = "Example: cargo xtask down --volumes")]
+    Down(Down),
+    /// Ask Kafka Connect for the state of connector and task
+    #[command(after_help = "Example: cargo xtask status")]
+    Status(StackArgs),
+    /// Pause the connector as the original README does (PUT /pause); it keeps its slot busy
+    #[command(after_help = "Example: cargo xtask pause-connector")]
+    PauseConnector(StackArgs),
+    /// List the run directories, newest first
+    #[command(after_help = "Example: cargo xtask runs")]
+    Runs,
+    /// Check the rules of this code base; with --fix write the generated documents
+    #[command(after_help = "Example: cargo xtask tidy --fix")]
+    Tidy(Tidy),
+    /// Run every check and test of the project, on real components
+    #[command(after_help = "Example: cargo xtask ci")]
+    Ci(Ci),
+    /// Print completions for a shell
+    #[command(after_help = "Example: cargo xtask completions bash")]
+    Completions { shell: clap_complete::Shell },
+    #[command(flatten)]
+    Step(StepCommand),
+}
+
+/// Which stack.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Stack")]
+pub(crate) struct StackArgs {
+    /// Where the components run
+    #[arg(long, value_enum, default_value = "auto")]
+    pub(crate) stack: StackKind,
+    /// Name of the stack; stacks of different names run side by side
+    #[arg(long, default_value = "lab", value_parser = stack_name)]
+    pub(crate) name: String,
+    /// Install nothing: end with the command to run when something is missing
+    #[arg(long)]
+    pub(crate) no_install: bool,
+    /// `auto` picks free ports and keeps them; `standard` is 5432, 5433, 9092 and 8083
+    #[arg(long, value_enum, default_value = "auto")]
+    pub(crate) ports: Ports,
+}
+
+/// Where the components run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StackKind {
+    /// Native: the only backend so far
+    Auto,
+    /// Processes on 127.0.0.1
+    Native,
+}
+
+/// How ports are chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Ports {
+    Auto,
+    Standard,
+}
+
+/// How the upgrade is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum UpgradeOption {
+    /// A new instance, filled by pg_dump and pg_restore
+    B,
+}
+
+/// Where the WAL of the old server stands, compared with that of the new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LsnCase {
+    /// The old server is far ahead, as in production
+    Ahead,
+    /// The new server is past the stored offset
+    Behind,
+}
+
+/// What is rehearsed. Named once, these are kept in run.json; a step refuses to contradict it.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Rehearsal (kept in run.json; refused if contradicted)")]
+pub(crate) struct RehearsalArgs {
+    /// How the upgrade is done [default: b]
+    #[arg(long, value_enum)]
+    pub(crate) option: Option<UpgradeOption>,
+    /// Major version before [default: 15]
+    #[arg(long)]
+    pub(crate) from: Option<u32>,
+    /// Major version after [default: 16]
+    #[arg(long)]
+    pub(crate) to: Option<u32>,
+    /// Where the WAL of the old server stands, compared with that of the new one [default: ahead]
+    #[arg(long, value_enum)]
+    pub(crate) lsn_case: Option<LsnCase>,
+    /// Safeguards to leave out, separated by commas: drain, rebase-offsets
+    #[arg(long, value_delimiter = ',', value_name = "SAFEGUARD")]
+    pub(crate) without: Vec<String>,
+    /// Run the connector without heartbeat
+    #[arg(long)]
+    pub(crate) no_heartbeat: bool,
+    /// Count the changes a second time, by triggers on the captured tables
+    #[arg(long)]
+    pub(crate) audit: bool,
+    /// Repeated deliveries do not break the verdict
+    #[arg(long)]
+    pub(crate) allow_repeats: bool,
+    #[command(flatten)]
+    pub(crate) workload: WorkloadArgs,
+}
+
+/// What the data generator does, per phase.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Workload, per phase (kept in run.json)")]
+pub(crate) struct WorkloadArgs {
+    /// Changes to make, 0 for none [default: 5000, none when --duration is given]
+    #[arg(long)]
+    pub(crate) changes: Option<u64>,
+    /// Changes per second over all clients, 0 for as fast as it goes [default: 1000]
+    #[arg(long)]
+    pub(crate) rate: Option<f64>,
+    /// Seconds
+    #[arg(long)]
+    pub(crate) duration: Option<f64>,
+    /// Concurrent clients [default: 4]
+    #[arg(long)]
+    pub(crate) clients: Option<u32>,
+    /// Changes per transaction at most [default: 4]
+    #[arg(long)]
+    pub(crate) tx_size: Option<u32>,
+    /// Weights of insert, update and delete [default: 60:30:10]
+    #[arg(long, value_name = "I:U:D")]
+    pub(crate) mix: Option<String>,
+    /// 0 is uniform; higher prefers few keys (Zipf exponent) [default: 0]
+    #[arg(long)]
+    pub(crate) key_skew: Option<f64>,
+    /// Characters in the wide column [default: 200]
+    #[arg(long)]
+    pub(crate) row_size: Option<u32>,
+    /// Seed of every random decision [default: 1]
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Rows in each table before the connector starts [default: 200]
+    #[arg(long)]
+    pub(crate) seed_rows: Option<u64>,
+}
+
+/// Flags of `upgrade`.
+#[derive(Debug, Args)]
+pub(crate) struct Upgrade {
+    #[command(flatten)]
+    pub(crate) rehearsal: RehearsalArgs,
+    #[command(flatten)]
+    pub(crate) stack: StackArgs,
+    /// Leave the stack running after a held verdict as well
+    #[arg(long)]
+    pub(crate) keep_up: bool,
+    /// Print the commands that would be run; change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// Flags of a step that is run alone.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StepArgs {
+    #[command(flatten)]
+    pub(crate) rehearsal: RehearsalArgs,
+    #[command(flatten)]
+    pub(crate) stack: StackArgs,
+    /// The run directory to work on [default: the newest unsealed run of the stack]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) run: Option<PathBuf>,
+    /// Print the commands that would be run; change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// Flags of `doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    #[command(flatten)]
+    pub(crate) stack: StackArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Flags of `down`.
+#[derive(Debug, Args)]
+pub(crate) struct Down {
+    #[command(flatten)]
+    pub(crate) stack: StackArgs,
+    /// Remove the data of the stack, its ports, passwords and backups
+    #[arg(long)]
+    pub(crate) volumes: bool,
+    /// Remove the backups only
+    #[arg(long)]
+    pub(crate) backups: bool,
+}
+
+/// Flags of `tidy`.
+#[derive(Debug, Args)]
+pub(crate) struct Tidy {
+    /// Write the generated documents
+    #[arg(long)]
+    pub(crate) fix: bool,
+}
+
+/// Flags of `ci`.
+#[derive(Debug, Args)]
+pub(crate) struct Ci {
+    /// The slow scenarios as well
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// Only the end-to-end scenarios whose name contains this
+    #[arg(long, value_name = "NAME")]
+    pub(crate) only: Option<String>,
+}
+
+fn stack_name(name: &str) -> Result<String, String> {
+    let fine = !name.is_empty()
+        && name.len() <= 24
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+        && !name.starts_with('-');
+    if fine { Ok(name.into()) } else { Err("use 1 to 24 of a-z, 0-9 and -".into()) }
+}

@@ -1,0 +1,77 @@
+//! The data generator as a process of the stack.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use artifacts::ledger::Phase;
+use artifacts::run::Workload;
+use artifacts::snapshot::Role;
+use xshell::{Shell, cmd};
+
+use crate::cx::{Cx, Who};
+use crate::project;
+
+/// Name of the process in the stack.
+pub(crate) const SERVICE: &str = "data-generator";
+
+/// Builds the generator, which `cargo xtask` alone does not, and gives its path. With
+/// `PG_CDC_GENERATOR` that program is taken and nothing is built.
+pub(crate) fn build() -> anyhow::Result<PathBuf> {
+    if let Some(program) = std::env::var_os("PG_CDC_GENERATOR") {
+        return Ok(program.into());
+    }
+    let sh = Shell::new()?;
+    sh.change_dir(project::root());
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    cmd!(sh, "{cargo} build --quiet --package data-generator")
+        .quiet()
+        .run()
+        .context("cannot build the data generator")?;
+    let xtask = std::env::current_exe().context("cannot find this program")?;
+    let program = xtask.with_file_name(SERVICE);
+    if !program.exists() {
+        bail!("{} is not there after `cargo build --package data-generator`", program.display());
+    }
+    Ok(program)
+}
+
+/// The workload as options of the generator.
+pub(crate) fn options(workload: &Workload) -> Vec<String> {
+    let mix = workload.mix;
+    let mut options = vec![
+        format!("--rate={}", workload.rate),
+        format!("--clients={}", workload.clients),
+        format!("--tx-size={}", workload.tx_size),
+        format!("--mix={}:{}:{}", mix.insert, mix.update, mix.delete),
+        format!("--key-skew={}", workload.key_skew),
+        format!("--row-size={}", workload.row_size),
+        format!("--seed={}", workload.seed),
+    ];
+    options.extend(workload.changes.map(|n| format!("--changes={n}")));
+    options.extend(workload.duration_s.map(|s| format!("--duration={s}")));
+    options
+}
+
+/// Starts it against one of the databases; its password travels in the environment.
+pub(crate) async fn start(cx: &mut Cx, role: Role, phase: Phase) -> anyhow::Result<()> {
+    let program = build()?;
+    let summary = cx.run.path(cx.folder("summary.json"));
+    std::fs::create_dir_all(summary.parent().unwrap_or(cx.run.root()))?;
+    let ledger = cx.run.path("ledger.jsonl");
+    let info = cx.info.clone();
+    let login = cx.login(role, Who::Writer)?;
+    let mut args = vec![
+        format!("--host={}", login.host),
+        format!("--port={}", login.port),
+        format!("--user={}", login.user),
+        format!("--database={}", info.names.database),
+        format!("--ledger={}", ledger.display()),
+        format!("--phase={phase}"),
+        format!("--summary={}", summary.display()),
+    ];
+    args.extend(options(&info.workload));
+    let env = [("PGPASSWORD".to_owned(), login.password)];
+    cx.stack()?.spawn(SERVICE, &program, &args, &env).await?;
+    cx.note(&format!("{} {}", program.display(), args.join(" ")));
+    Ok(())
+}

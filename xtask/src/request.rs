@@ -1,0 +1,197 @@
+//! From flags to `run.json`: defaults, what cannot be, and what contradicts an open run.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use artifacts::run::{Mix, Names, Run, Safeguards, StackName, Workload};
+use artifacts::{RunDir, SCHEMA, row, time};
+
+use crate::exit::Usage;
+use crate::flags::{LsnCase, RehearsalArgs, StackArgs, WorkloadArgs};
+use crate::{project, steps};
+
+const MAJORS: [u32; 4] = [15, 16, 17, 18];
+const DEFAULT_CHANGES: u64 = 5000;
+
+/// What is asked for, with the defaults filled in.
+pub(crate) fn new_run(args: &RehearsalArgs, stack: &StackArgs) -> anyhow::Result<Run> {
+    let (from, to) = (args.from.unwrap_or(15), args.to.unwrap_or(16));
+    for major in [from, to] {
+        if !MAJORS.contains(&major) {
+            return Err(Usage(format!("PostgreSQL {major} is not among {MAJORS:?}")).into());
+        }
+    }
+    if to <= from {
+        let text = format!("--from {from} --to {to}: the target must be newer than the source, pg_dump and pg_restore only go upwards");
+        return Err(Usage(text).into());
+    }
+    Ok(Run {
+        schema: SCHEMA.into(),
+        id: String::new(),
+        tool: project::tool(),
+        opened_at: time::now(),
+        option: "b".into(),
+        from,
+        to,
+        transfer: None,
+        lsn_case: lsn_case(args.lsn_case.unwrap_or(LsnCase::Ahead)).into(),
+        stack: StackName { name: stack.name.clone(), kind: "native".into() },
+        kafka: "kraft".into(),
+        format: "json".into(),
+        names: names(1),
+        safeguards: safeguards(&args.without)?,
+        as_written: false,
+        heartbeat_ms: if args.no_heartbeat { 0 } else { 1000 },
+        audit: args.audit,
+        allow_repeats: args.allow_repeats,
+        workload: workload(&args.workload)?,
+        versions: BTreeMap::new(),
+    })
+}
+
+/// Names as in the original README. Later rehearsals on a warm Kafka get a topic prefix of their own.
+pub(crate) fn names(generation: u64) -> Names {
+    let prefix = if generation <= 1 { "cdc".to_owned() } else { format!("cdc{generation}") };
+    Names {
+        database: "testdb".into(),
+        topics: row::tables().keys().map(|table| format!("{prefix}.{table}")).collect(),
+        prefix,
+        connector: "postgres-cdc-connector".into(),
+        slot: "debezium_slot".into(),
+        publication: "debezium_publication".into(),
+    }
+}
+
+fn lsn_case(case: LsnCase) -> &'static str {
+    match case {
+        LsnCase::Ahead => "ahead",
+        LsnCase::Behind => "behind",
+    }
+}
+
+fn safeguards(without: &[String]) -> anyhow::Result<Safeguards> {
+    for name in without {
+        if !steps::LEAVABLE.contains(&name.as_str()) {
+            let text = format!("--without {name}: the safeguards that can be left out are {}", steps::LEAVABLE.join(", "));
+            return Err(Usage(text).into());
+        }
+    }
+    let (left_out, kept) =
+        steps::safeguards().into_iter().map(str::to_owned).partition(|name| without.contains(name));
+    Ok(Safeguards { kept, left_out })
+}
+
+fn workload(args: &WorkloadArgs) -> anyhow::Result<Workload> {
+    let (clients, tx_size) = (args.clients.unwrap_or(4), args.tx_size.unwrap_or(4));
+    let rate = args.rate.unwrap_or(1000.0);
+    let fine = |x: f64| x.is_finite() && x >= 0.0;
+    if !(1..=64).contains(&clients) || !(1..=1000).contains(&tx_size) {
+        return Err(Usage(format!("--clients {clients} --tx-size {tx_size}: 1 to 64 clients, 1 to 1000 changes per transaction")).into());
+    }
+    if !fine(rate) || !fine(args.duration.unwrap_or(0.0)) || !fine(args.key_skew.unwrap_or(0.0)) {
+        return Err(Usage("--rate, --duration and --key-skew are numbers from 0 up".into()).into());
+    }
+    Ok(Workload {
+        seed: args.seed.unwrap_or(1),
+        changes: args.changes.or(if args.duration.is_some() { None } else { Some(DEFAULT_CHANGES) }),
+        rate,
+        duration_s: args.duration,
+        clients,
+        tx_size,
+        mix: mix(args.mix.as_deref().unwrap_or("60:30:10"))?,
+        key_skew: args.key_skew.unwrap_or(0.0),
+        row_size: args.row_size.unwrap_or(200),
+        seed_rows: args.seed_rows.unwrap_or(200),
+    })
+}
+
+fn mix(text: &str) -> anyhow::Result<Mix> {
+    let weights: Option<Vec<u32>> = text.split(':').map(|w| w.parse().ok()).collect();
+    match weights.as_deref() {
+        Some(&[insert, update, delete]) if u64::from(insert) + u64::from(update) + u64::from(delete) > 0 => {
+            Ok(Mix { insert, update, delete })
+        }
+        _ => Err(Usage(format!("--mix {text}: three weights such as 60:30:10, not all zero")).into()),
+    }
+}
+
+/// Makes the run directory and its `run.json`.
+pub(crate) fn open(info: &mut Run) -> anyhow::Result<RunDir> {
+    let mut suffix = format!("{}-{}-{}", info.option, info.from, info.to);
+    for name in &info.safeguards.left_out {
+        suffix.push_str(&format!("-no-{name}"));
+    }
+    let run = RunDir::create(&project::runs(), info.opened_at, &suffix)?;
+    info.id = run.id();
+    run.write("run.json", info)?;
+    Ok(run)
+}
+
+/// All run directories, newest first.
+pub(crate) fn all_runs() -> Vec<RunDir> {
+    let Ok(entries) = std::fs::read_dir(project::runs()) else { return Vec::new() };
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|e| e.path()).filter(|p| !p.is_symlink()).collect();
+    paths.sort();
+    paths.iter().rev().filter_map(|path| RunDir::open(path).ok()).collect()
+}
+
+/// Options named once are kept in run.json; a step refuses to contradict them.
+pub(crate) fn contradictions(info: &Run, args: &RehearsalArgs) -> anyhow::Result<()> {
+    let w = &args.workload;
+    let given = [
+        ("--from", args.from.map(|v| v.to_string()), info.from.to_string()),
+        ("--to", args.to.map(|v| v.to_string()), info.to.to_string()),
+        ("--lsn-case", args.lsn_case.map(|v| lsn_case(v).into()), info.lsn_case.clone()),
+        ("--changes", w.changes.map(|v| v.to_string()), info.workload.changes.map_or("none".into(), |v| v.to_string())),
+        ("--rate", w.rate.map(|v| v.to_string()), info.workload.rate.to_string()),
+        ("--duration", w.duration.map(|v| v.to_string()), info.workload.duration_s.map_or("none".into(), |v| v.to_string())),
+        ("--clients", w.clients.map(|v| v.to_string()), info.workload.clients.to_string()),
+        ("--tx-size", w.tx_size.map(|v| v.to_string()), info.workload.tx_size.to_string()),
+        ("--seed", w.seed.map(|v| v.to_string()), info.workload.seed.to_string()),
+        ("--without", (!args.without.is_empty()).then(|| args.without.join(",")), info.safeguards.left_out.join(",")),
+        ("--no-heartbeat", args.no_heartbeat.then(|| "given".into()), if info.heartbeat_ms == 0 { "given" } else { "not given" }.into()),
+    ];
+    for (flag, asked, kept) in given {
+        if let Some(asked) = asked.filter(|asked| *asked != kept) {
+            let text = format!("{flag} {asked} contradicts run {} ({kept}): leave it out, or begin a new run with: cargo xtask up", info.id);
+            return Err(Usage(text).into());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stack() -> StackArgs {
+        StackArgs {
+            stack: crate::flags::StackKind::Auto,
+            name: "lab".into(),
+            no_install: false,
+            ports: crate::flags::Ports::Auto,
+        }
+    }
+
+    #[test]
+    fn downwards_is_refused() {
+        let args = RehearsalArgs { from: Some(16), to: Some(15), ..Default::default() };
+        let error = new_run(&args, &stack()).unwrap_err();
+        assert!(error.is::<Usage>() && error.to_string().contains("must be newer"), "{error}");
+    }
+
+    #[test]
+    fn a_step_may_repeat_but_not_contradict() {
+        let mut args = RehearsalArgs { from: Some(15), ..Default::default() };
+        let info = new_run(&args, &stack()).unwrap();
+        contradictions(&info, &args).unwrap();
+        args.workload.changes = Some(7);
+        assert!(contradictions(&info, &args).unwrap_err().to_string().contains("--changes 7 contradicts"));
+    }
+
+    #[test]
+    fn a_mix_needs_three_weights() {
+        assert!(mix("1:2").is_err() && mix("0:0:0").is_err() && mix("a:b:c").is_err());
+        assert_eq!(mix("1:0:2").unwrap(), Mix { insert: 1, update: 0, delete: 2 });
+    }
+}

@@ -1,0 +1,138 @@
+//! Runs steps: order, timing, events, skips and what happens after a failure live here, once.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Context;
+use artifacts::events::{EventKind, StepResult};
+use artifacts::findings::Verdict;
+use artifacts::redact::Redactor;
+use artifacts::run::Run;
+use artifacts::{Lsn, RunDir};
+use stack::observe::Observer;
+use stack::{Stack, StackLock};
+
+use crate::console;
+use crate::cx::Cx;
+use crate::exit::Outcome;
+use crate::recorder::Recorder;
+use crate::sampler::Sampler;
+use crate::steps::{Kind, STEPS, Step};
+
+/// A run that is being worked on.
+pub(crate) struct Runner {
+    pub(crate) run: RunDir,
+    pub(crate) info: Run,
+    pub(crate) stack: Option<Stack>,
+    recorder: Arc<Recorder>,
+    /// Held while the stack is being worked on.
+    _lock: Option<StackLock>,
+}
+
+impl Runner {
+    /// Opens the events of a run. `stack` is none for derived steps.
+    pub(crate) fn open(run: RunDir, info: Run, stack: Option<(Stack, StackLock)>) -> anyhow::Result<Self> {
+        let (stack, lock) = stack.unzip();
+        let secrets = stack.as_ref().map(|s| s.secrets().all()).unwrap_or_default();
+        let recorder = Arc::new(Recorder::open(run.clone(), Redactor::new(secrets))?);
+        Ok(Self { run, info, stack, recorder, _lock: lock })
+    }
+
+    /// All steps in order. A failing step ends the run, unless a safeguard was left out: then it is
+    /// a result, and the closing steps and the verdict follow.
+    pub(crate) async fn all(&mut self) -> anyhow::Result<()> {
+        let mut failure: Option<anyhow::Error> = None;
+        for step in &STEPS {
+            if failure.is_some() && step.kind == Kind::Procedure {
+                continue;
+            }
+            let result = self.one(step).await;
+            match result {
+                Ok(()) => {}
+                Err(e) if self.info.safeguards.left_out.is_empty() || step.kind == Kind::Derived => return Err(e),
+                Err(e) if step.name == "collect" => return Err(e),
+                Err(e) => {
+                    console::detail(&format!("{e:#}"));
+                    failure.get_or_insert(e);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One step: skipped when its safeguard is left out, timed and recorded otherwise.
+    pub(crate) async fn one(&mut self, step: &'static Step) -> anyhow::Result<()> {
+        let start = Instant::now();
+        self.recorder.start_step(step)?;
+        if let Some(name) = step.safeguard.filter(|name| self.info.safeguards.left_out.iter().any(|s| s == name)) {
+            let why = format!("left out: --without {name}");
+            self.finish(step, start, StepResult::Skipped, Some(why.clone()));
+            console::step("skipped", step.no(), step.name, &why);
+            return Ok(());
+        }
+        let stack = if step.kind == Kind::Derived { None } else { self.stack.take() };
+        let sampler = stack.as_ref().map(|stack| {
+            Sampler::start(stack, &self.info.names, step.role, self.recorder.clone())
+        });
+        let mut cx = Cx::new(step, self.run.clone(), self.info.clone(), self.recorder.clone(), stack);
+        let result = (step.run)(&mut cx).await.and_then(|()| self.recorder.check());
+        if let Some(sampler) = sampler {
+            sampler.stop().await;
+        }
+        let said = cx.said.take().unwrap_or_default();
+        self.info = cx.info.clone();
+        if let Some(stack) = cx.into_stack() {
+            self.stack = Some(stack);
+        }
+        let error = result.as_ref().err().map(|e| format!("{e:#}"));
+        let outcome = if error.is_some() { StepResult::Failed } else { StepResult::Ok };
+        self.finish(step, start, outcome, error);
+        let seconds = start.elapsed().as_secs_f64();
+        let mark = if result.is_ok() { "ok" } else { "FAILED" };
+        console::step(mark, step.no(), step.name, &format!("{seconds:.1} s  {said}"));
+        result.with_context(|| format!("step {} ({:02})", step.name, step.no()))
+    }
+
+    fn finish(&self, step: &'static Step, start: Instant, result: StepResult, error: Option<String>) {
+        let ms = start.elapsed().as_millis() as u64;
+        let waited_ms = (self.recorder.waited().as_millis() as u64).min(ms);
+        self.recorder.event(EventKind::StepFinished { result, error, ms, waited_ms }, None);
+        if step.name == "collect" && result == StepResult::Ok {
+            self.seal(step);
+        }
+        self.recorder.end_step();
+    }
+
+    /// The last event of the evidence is the one that says that it is sealed.
+    fn seal(&self, _step: &'static Step) {
+        self.recorder.event(EventKind::Sealed, None);
+        let sealed = artifacts::seal::sums(self.run.root())
+            .and_then(|sums| self.run.write_text(artifacts::run_dir::SUMS, &sums));
+        if let Err(e) = sealed {
+            self.recorder.fail(&e.to_string());
+        } else if let Err(e) = self.recorder.seal() {
+            self.recorder.fail(&e.to_string());
+        }
+    }
+
+    /// The verdict of the run.
+    pub(crate) fn verdict(&self) -> anyhow::Result<Verdict> {
+        let findings = self.run.findings()?.context("there is no verdict yet: cargo xtask verify")?;
+        Ok(findings.verdict)
+    }
+
+    /// A signal came: says so in the evidence and leaves everything standing.
+    pub(crate) fn interrupted(&self, signal: u8) -> Outcome {
+        let error = Some(format!("signal {signal}"));
+        self.recorder.event(
+            EventKind::StepFinished { result: StepResult::Interrupted, error, ms: 0, waited_ms: 0 },
+            None,
+        );
+        Outcome::Signal(signal)
+    }
+}
+
+/// The stored offset's LSN, for texts.
+pub(crate) fn or_none(lsn: Option<Lsn>) -> String {
+    lsn.map_or("none".into(), |lsn| lsn.to_string())
+}

@@ -1,0 +1,63 @@
+//! `capture-before`, `capture-cut`, `capture-restored` and `capture-after` (original README: steps 1
+//! and 9). Writes `snapshots/<name>.json`; the last one also the rows of the new database as digests.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+
+use anyhow::{Context, bail};
+use artifacts::row::tables;
+use artifacts::snapshot::Role;
+
+use crate::cx::Cx;
+use crate::snapshots::{self, Pending};
+
+/// The snapshot of the step's name.
+pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
+    let name = cx.step.name.trim_start_matches("capture-");
+    let role = cx.step.role;
+    let pending = if matches!(name, "cut" | "after") { Pending::Look } else { Pending::Skip };
+    let snapshot = snapshots::take(cx, name, role, pending).await?;
+    cx.run.write(&format!("snapshots/{name}.json"), &snapshot)?;
+    cx.info.versions.insert(format!("postgresql {role}"), snapshot.server.version.clone());
+    cx.save_info()?;
+    match name {
+        "cut" => cut(cx).await?,
+        "after" => rows(cx, role).await?,
+        _ => {}
+    }
+    let rows: u64 = snapshot.tables.values().map(|t| t.rows).sum();
+    cx.say(format!("PostgreSQL {}, {rows} rows, WAL at {}", snapshot.server.version, snapshot.server.position.lsn));
+    Ok(())
+}
+
+/// After a proven drain the slot has nothing left to deliver. A logical message is not a row.
+async fn cut(cx: &mut Cx) -> anyhow::Result<()> {
+    let names = cx.info.names.clone();
+    let rows = cx.pg(Role::Old).await?.peek_count(&names.slot, &names.publication).await?;
+    if rows > 0 && cx.keeps("drain") {
+        bail!("the slot {} still holds {rows} rows behind a proven drain: somebody wrote after the fence", names.slot);
+    }
+    cx.note(&format!("the slot peeks {rows} rows"));
+    Ok(())
+}
+
+/// `rows-<table>.jsonl`: a line `{"key":1,"row":"<digest>"}` per row, ordered by key.
+async fn rows(cx: &mut Cx, role: Role) -> anyhow::Result<()> {
+    let pg = cx.pg(role).await?;
+    for (table, columns) in tables() {
+        let path = cx.run.path(cx.folder(&format!("rows-{table}.jsonl")));
+        std::fs::create_dir_all(path.parent().unwrap_or(cx.run.root()))?;
+        let mut out = BufWriter::new(File::create(&path).with_context(|| format!("cannot create {}", path.display()))?);
+        let mut failure = None;
+        pg.row_digests(&table, &columns, |key, digest| {
+            if failure.is_none() {
+                failure = writeln!(out, "{{\"key\":{key},\"row\":\"{digest}\"}}").err();
+            }
+        })
+        .await?;
+        if let Some(e) = failure.or_else(|| out.flush().err()) {
+            return Err(e).with_context(|| format!("cannot write {}", path.display()));
+        }
+    }
+    Ok(())
+}

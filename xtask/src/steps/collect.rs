@@ -1,0 +1,69 @@
+//! `collect` (original README: step 9). Writes consumed.jsonl.zst, collected.json and logs/, and
+//! compresses the ledger. The runner seals when this step has ended.
+
+use std::fs::File;
+use std::io;
+use std::time::Duration;
+
+use anyhow::Context;
+use artifacts::collected::Collected;
+use artifacts::consumed::Writer;
+use artifacts::drain::Offsets;
+use artifacts::snapshot::Role;
+use artifacts::{Error, SCHEMA};
+
+use crate::cx::Cx;
+
+/// How long no record may arrive although the end is not reached.
+const STALL: Duration = Duration::from_secs(60);
+
+/// Every record of every topic of the run, from the start to the end that was there when it began.
+pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
+    let prefix = cx.info.names.prefix.clone();
+    let kafka = cx.kafka()?;
+    let topics = kafka.topics(&prefix).await?;
+    let ends = kafka.bounds(&topics).await?;
+    let mut writer = Writer::create(&cx.run.path("consumed.jsonl.zst"))?;
+    let mut records = 0_u64;
+    let read = kafka
+        .consume(&ends, STALL, |record| {
+            records += 1;
+            writer.write(&record)
+        })
+        .await?;
+    writer.finish()?;
+    let settled = super::drain::of_phase(cx, Role::New)?.map(|d| d.settled);
+    cx.run.write("collected.json", &Collected { schema: SCHEMA.into(), cut: cut(cx)?, topics: read, settled })?;
+    let logs = cx.run.path("logs");
+    cx.stack()?.collect_logs(&logs)?;
+    compress_ledger(cx)?;
+    cx.say(format!("{records} records of {} topics", topics.len()));
+    Ok(())
+}
+
+/// Where after begins: the ends after the first drain, else those of the snapshot at the cut.
+fn cut(cx: &Cx) -> anyhow::Result<Offsets> {
+    if let Some(drain) = super::drain::of_phase(cx, Role::Old)? {
+        return Ok(drain.ends);
+    }
+    let Some(snapshot) = cx.run.snapshot("cut")? else { return Ok(Offsets::new()) };
+    let ends = |partitions: std::collections::BTreeMap<i32, artifacts::snapshot::Bounds>| {
+        partitions.into_iter().map(|(p, b)| (p, b.end)).collect()
+    };
+    Ok(snapshot.topics.into_iter().map(|(topic, partitions)| (topic, ends(partitions))).collect())
+}
+
+fn compress_ledger(cx: &Cx) -> anyhow::Result<()> {
+    let (plain, sealed) = (cx.run.path("ledger.jsonl"), cx.run.path("ledger.jsonl.zst"));
+    let tmp = sealed.with_added_extension("tmp");
+    let mut input = File::open(&plain).map_err(Error::io("open", &plain))?;
+    let output = File::create(&tmp).map_err(Error::io("create", &tmp))?;
+    let mut encoder = zstd::Encoder::new(output, 3)?;
+    io::copy(&mut input, &mut encoder)
+        .and_then(|_| encoder.finish())
+        .and_then(|file| file.sync_all())
+        .with_context(|| format!("cannot write {}", tmp.display()))?;
+    std::fs::rename(&tmp, &sealed).map_err(Error::io("replace", &sealed))?;
+    std::fs::remove_file(&plain).map_err(Error::io("remove", &plain))?;
+    Ok(())
+}

@@ -1,0 +1,145 @@
+//! `drain` and `drain-again`: proves that everything written was delivered. Writes drain.json.
+//!
+//! A marker is written into the WAL at position M. It has arrived when its nonce is read back from
+//! `<prefix>.message`: the nonce tells histories apart where an LSN cannot. Then the stored offset's
+//! `lsn_commit` must reach M (never `lsn`: with several writers it can be below, facts case 17).
+//! The first drain must prove this. The last one may also end with the proof that nothing moves any
+//! more; the verdict then says what is missing.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use artifacts::Lsn;
+use artifacts::drain::{Drain, Settled};
+use artifacts::run::Names;
+use artifacts::snapshot::Role;
+use stack::wait::{self, Probe};
+use stack::{connect, kafka, postgres};
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+
+use crate::cx::Cx;
+use crate::runner::or_none;
+use crate::snapshots;
+
+/// The whole drain, however much is behind.
+const ARRIVAL: Duration = Duration::from_secs(3600);
+/// Above twice the default `offset.flush.interval.ms` of 60 s.
+const STANDSTILL: Duration = Duration::from_secs(130);
+const IDLE: Duration = Duration::from_secs(10);
+
+/// Writes the marker, waits for it, and records the end offsets: after the first drain, the cut.
+pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
+    let names = cx.info.names.clone();
+    let nonce = snapshots::nonce();
+    let (observer, kafka, pg) = (cx.observer(), cx.kafka()?.quiet(), cx.pg(cx.step.role).await?);
+    let marker = pg.emit_marker(&nonce).await?;
+    let watch = Mutex::new(Watch {
+        search: search(kafka.clone(), format!("{}.message", names.prefix), nonce.clone()),
+        arrived: None,
+        connect: cx.connect()?.quiet(),
+        kafka: kafka.clone(),
+        pg: pg.quiet(),
+        names: names.clone(),
+        marker: marker.lsn,
+        stored: None,
+        seen: String::new(),
+        moved: Instant::now(),
+        may_idle: cx.step.role == Role::New,
+    });
+    let what = "marker arrived and stored offset at it";
+    let settled = wait::until(&*observer, what, ARRIVAL, || async { watch.lock().await.look().await }).await?;
+    let watch = watch.into_inner();
+    let (arrived, stored, seen) = (watch.arrived.clone(), watch.stored, watch.seen.clone());
+    let ends = kafka.ends(&kafka.topics(&names.prefix).await?).await?;
+    let at = marker.lsn;
+    let drain = Drain { nonce, marker, stored_lsn_commit: stored, arrived, settled, ends };
+    cx.run.write(&cx.folder("drain.json"), &drain)?;
+    cx.say(match settled {
+        Settled::Marker => format!("marker {at} arrived, stored lsn_commit {}", or_none(stored)),
+        _ => format!("the marker {at} did not arrive and nothing moves any more ({seen})"),
+    });
+    Ok(())
+}
+
+/// The drain of a phase, when it was done.
+pub(crate) fn of_phase(cx: &Cx, role: Role) -> anyhow::Result<Option<Drain>> {
+    let name = if role == Role::Old { "drain" } else { "drain-again" };
+    let Some(step) = super::find(name) else { bail!("there is no step {name}") };
+    Ok(cx.run.read_if_there(&format!("{}/drain.json", step.folder()))?)
+}
+
+/// Topic, partition and offset of the marker.
+type Place = (String, i32, i64);
+
+/// Reads the message topic until the marker arrives; ends with the drain.
+fn search(kafka: kafka::Client, topic: String, nonce: String) -> JoinHandle<kafka::Result<Place>> {
+    tokio::spawn(async move {
+        let (partition, offset) = kafka.find_marker(&topic, &BTreeMap::new(), &nonce, ARRIVAL).await?;
+        Ok((topic, partition, offset))
+    })
+}
+
+struct Watch {
+    search: JoinHandle<kafka::Result<Place>>,
+    arrived: Option<Place>,
+    connect: connect::Client,
+    kafka: kafka::Client,
+    pg: postgres::Client,
+    names: Names,
+    marker: Lsn,
+    stored: Option<Lsn>,
+    /// What moves: task, end offsets of the tables' topics, the slot.
+    seen: String,
+    moved: Instant,
+    may_idle: bool,
+}
+
+impl Watch {
+    async fn look(&mut self) -> Probe<Settled> {
+        if self.arrived.is_none() && self.search.is_finished() {
+            match (&mut self.search).await {
+                Ok(Ok(place)) => self.arrived = Some(place),
+                Ok(Err(e)) => return Probe::Never(e.to_string()),
+                Err(e) => return Probe::Never(e.to_string()),
+            }
+        }
+        self.stored = self.connect.offsets(&self.names.connector).await.ok().and_then(|o| o.lsn_commit());
+        if self.arrived.is_some() && self.stored >= Some(self.marker) {
+            return Probe::Ready(Settled::Marker);
+        }
+        let seen = self.what_moves().await;
+        if seen != self.seen {
+            (self.seen, self.moved) = (seen, Instant::now());
+        }
+        let still = self.moved.elapsed();
+        if self.may_idle && self.arrived.is_none() && still >= IDLE {
+            return Probe::Ready(Settled::Idle);
+        }
+        let arrived = if self.arrived.is_some() { "marker arrived" } else { "marker not arrived" };
+        let stored = or_none(self.stored);
+        let last = format!("{arrived}, stored lsn_commit {stored} of {}, {}", self.marker, self.seen);
+        if still >= STANDSTILL {
+            Probe::Never(format!("nothing moved for {} s: {last}", still.as_secs()))
+        } else {
+            Probe::NotYet(last)
+        }
+    }
+
+    async fn what_moves(&self) -> String {
+        let status = match self.connect.status(&self.names.connector).await {
+            Ok(status) => status.to_string(),
+            Err(e) => e.to_string(),
+        };
+        let records = snapshots::records(&self.kafka, &self.names).await.map_or("?".into(), |n| n.to_string());
+        let slot = self.pg.sample(&self.names.slot).await.ok().and_then(|s| s.confirmed_flush_lsn);
+        format!("{status}, {records} records in the tables' topics, slot at {}", or_none(slot))
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.search.abort();
+    }
+}

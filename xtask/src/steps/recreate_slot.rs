@@ -1,0 +1,32 @@
+//! `recreate-slot` (original README: step 6): publication before slot, slot before writers.
+
+use std::time::Duration;
+
+use anyhow::bail;
+use artifacts::row::tables;
+use artifacts::snapshot::Role;
+
+use crate::cx::Cx;
+
+/// The slot waits for every open write transaction; this is the server-side limit.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Publication, replica identities, slot.
+pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
+    let names = cx.info.names.clone();
+    let pg = cx.pg(Role::New).await?;
+    let made = pg.ensure_publication(&names.publication).await?;
+    let identities = pg.replica_identity(&tables()).await?;
+    for table in tables().keys() {
+        if identities.get(table).map(String::as_str) != Some("f") {
+            pg.set_replica_identity_full(table).await?;
+        }
+    }
+    if pg.slot_row(&names.slot).await?.is_some() {
+        bail!("the slot {} exists already on the new server: drop it, or begin anew with: cargo xtask up", names.slot);
+    }
+    let lsn = pg.create_slot(&names.slot, TIMEOUT).await?;
+    let publication = if made { "made" } else { "kept" };
+    cx.say(format!("publication {publication}, slot {} at {lsn}", names.slot));
+    Ok(())
+}

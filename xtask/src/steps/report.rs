@@ -1,0 +1,10 @@
+//! `report`. Writes report.html, report.md and junit.xml from the run directory alone.
+
+use crate::cx::Cx;
+
+/// Renders.
+pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
+    let rendered = report::render(&cx.run)?;
+    cx.say(rendered.html.display().to_string());
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! `stop-generator` and `stop-generator-again` (original README: step 3): the workload before the
+//! connector. Writes the generator's summary into the step's folder.
+
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use stack::wait::{self, Probe};
+
+use crate::cx::Cx;
+use crate::generator;
+
+/// How long the ledger may stand still while changes are still to be made.
+const STANDSTILL: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+const STOP: Duration = Duration::from_secs(15);
+
+/// Waits until the generator has made its changes, or stops it when it has no end of its own.
+pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
+    let bounded = cx.info.workload.changes.is_some() || cx.info.workload.duration_s.is_some();
+    if bounded {
+        finished(cx).await?;
+    }
+    let exit = cx.stack()?.stop(generator::SERVICE, STOP).await?;
+    if !matches!(exit.code, Some(0) | None) {
+        bail!(
+            "the data generator ended with exit code {}: {}",
+            exit.code.unwrap_or_default(),
+            cx.stack()?.last_log_lines(generator::SERVICE)
+        );
+    }
+    cx.say("the workload has ended, its ledger is complete");
+    Ok(())
+}
+
+async fn finished(cx: &mut Cx) -> anyhow::Result<()> {
+    let observer = cx.observer();
+    let ledger = cx.run.path("ledger.jsonl");
+    let size = || std::fs::metadata(&ledger).map(|m| m.len()).unwrap_or_default();
+    let mut last = (size(), Instant::now());
+    let stack = cx.stack()?;
+    wait::until(&*observer, "data generator has made its changes", LONGEST, || {
+        let alive = stack.service(generator::SERVICE).is_some_and(|s| s.alive);
+        let now = size();
+        if now != last.0 {
+            last = (now, Instant::now());
+        }
+        let still = last.1.elapsed();
+        async move {
+            if !alive {
+                Probe::Ready(())
+            } else if still > STANDSTILL {
+                Probe::Never(format!("the ledger has not grown for {} s", still.as_secs()))
+            } else {
+                Probe::NotYet(format!("{now} bytes of ledger"))
+            }
+        }
+    })
+    .await?;
+    Ok(())
+}

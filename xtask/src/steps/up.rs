@@ -1,0 +1,60 @@
+//! `up` (original README: quick start 1 and 2). Begins a run: header and seed rows of the ledger.
+
+use std::time::Duration;
+
+use artifacts::Lsn;
+use artifacts::snapshot::Role;
+use stack::postgres::{AHEAD_BYTES, Roles};
+
+use crate::cx::{Cx, Who};
+use crate::{generator, request};
+
+const ADVANCE: Duration = Duration::from_secs(120);
+
+/// Starts the stack with a fresh source database, puts its WAL where `--lsn-case` wants it,
+/// prepares it and fills the tables.
+pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
+    let (from, to) = (cx.info.from, cx.info.to);
+    let observer = cx.observer();
+    generator::build()?;
+    let stack = cx.stack()?;
+    stack.up(from, to, &observer).await?;
+    let (generation, versions, secrets) = (stack.generation(), stack.versions(), stack.secrets().clone());
+    cx.info.names = request::names(generation);
+    cx.info.versions.extend(versions);
+    cx.save_info()?;
+    // A connector of an earlier rehearsal on this stack points at a database that is gone.
+    let connector = cx.info.names.connector.clone();
+    cx.connect()?.delete(&connector).await?;
+    let pg = cx.pg(Role::Old).await?;
+    if cx.info.lsn_case == "ahead" {
+        let now = pg.wal_lsn().await?;
+        pg.advance_wal_past(Lsn(now.0 + AHEAD_BYTES), ADVANCE).await?;
+    }
+    let roles = Roles {
+        debezium_password: secrets.debezium.clone(),
+        writer_password: secrets.app_writer.clone(),
+        writer_login: true,
+    };
+    pg.prepare_source(&roles, &cx.info.names.publication, cx.info.audit).await?;
+    seed(cx).await?;
+    let position = pg.position().await?;
+    cx.say(format!("PostgreSQL, Kafka and Kafka Connect answer; source at {position}"));
+    Ok(())
+}
+
+/// Rows that are there before the connector starts.
+async fn seed(cx: &mut Cx) -> anyhow::Result<()> {
+    let workload = cx.info.workload.clone();
+    let ledger = cx.run.path("ledger.jsonl");
+    let login = cx.login(Role::Old, Who::Writer)?;
+    let target = data_generator::Target {
+        host: login.host,
+        port: login.port,
+        user: login.user,
+        password: login.password,
+        database: login.database,
+    };
+    data_generator::seed(&target, &ledger, workload.seed, workload.seed_rows).await?;
+    Ok(())
+}

@@ -1,0 +1,11 @@
+//! `verify` (original README: step 9). Writes findings.json and violations.jsonl from the run
+//! directory alone: no stack is needed.
+
+use crate::cx::Cx;
+
+/// Decides.
+pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
+    let findings = report::verify(&cx.run, &report::Options::default())?;
+    cx.say(findings.verdict.to_string());
+    Ok(())
+}

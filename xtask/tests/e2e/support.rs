@@ -1,0 +1,80 @@
+//! What the scenarios share: typing a command, and reading what it left.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use artifacts::RunDir;
+use artifacts::findings::{CheckResult, Findings, Verdict, Violation};
+use artifacts::ledger::{Change, Entry, Phase, Reader};
+
+pub(crate) const STACK: &str = "ci";
+
+/// The program that `cargo xtask` runs.
+pub(crate) fn program() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_xtask"))
+}
+
+/// Types `cargo xtask <words>` and returns what came of it.
+pub(crate) fn xtask(words: &str) -> Output {
+    let output = Command::new(program()).args(words.split_whitespace()).output().unwrap();
+    eprintln!("$ cargo xtask {words}\n{}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+/// As [`xtask`], and the exit code has to be this one.
+pub(crate) fn expect(code: i32, words: &str) -> Output {
+    let output = xtask(words);
+    assert_eq!(output.status.code(), Some(code), "cargo xtask {words}: {}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+/// The run whose report.html was printed on stdout.
+pub(crate) fn run_of(output: &Output) -> RunDir {
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let report = PathBuf::from(stdout.lines().last().unwrap_or_default());
+    assert!(report.ends_with("report.html"), "stdout: {stdout}");
+    RunDir::open(report.parent().unwrap()).unwrap()
+}
+
+pub(crate) fn findings(run: &RunDir) -> Findings {
+    run.findings().unwrap().expect("findings.json")
+}
+
+pub(crate) fn check(findings: &Findings, name: &str) -> CheckResult {
+    findings.checks.iter().find(|c| c.name == name).unwrap_or_else(|| panic!("no check {name}")).clone()
+}
+
+/// Every check that did not hold, in words.
+pub(crate) fn not_held(findings: &Findings) -> Vec<String> {
+    let bad = findings.checks.iter().filter(|c| c.verdict != Verdict::Held);
+    bad.map(|c| format!("{} {}: {}", c.name, c.verdict, c.summary)).collect()
+}
+
+pub(crate) fn violations(run: &RunDir) -> Vec<Violation> {
+    let text = std::fs::read_to_string(run.path("violations.jsonl")).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Committed changes of the ledger that touched a row, with their phase.
+pub(crate) fn committed(run: &RunDir) -> Vec<(Phase, Change)> {
+    let (mut open, mut done) = (BTreeMap::new(), Vec::new());
+    for entry in Reader::open(&run.ledger()).unwrap() {
+        match entry.unwrap().1 {
+            Entry::Invoke { tx, phase, changes, .. } => drop(open.insert(tx, (phase, changes, Vec::new()))),
+            Entry::Returned { tx, counts, .. } => open.get_mut(&tx).unwrap().2 = counts,
+            Entry::Ok { tx, .. } | Entry::Settled { tx, fate: artifacts::ledger::Fate::Ok, .. } => {
+                let (phase, changes, counts) = open.remove(&tx).unwrap();
+                let touched = changes.into_iter().zip(counts).filter(|(_, n)| *n > 0);
+                done.extend(touched.map(|(change, _)| (phase, change)));
+            }
+            _ => {}
+        }
+    }
+    done
+}
+
+/// Ids of the committed changes of a phase.
+pub(crate) fn ids(run: &RunDir, wanted: Phase) -> BTreeSet<u64> {
+    committed(run).iter().filter(|(phase, _)| *phase == wanted).map(|(_, change)| change.id).collect()
+}
