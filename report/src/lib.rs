@@ -3,6 +3,14 @@
 //! It opens no socket, starts no process and has no async runtime: what it says can be computed
 //! again from the evidence, with the stack switched off.
 
+mod curves;
 pub mod error;
+mod input;
+mod junit;
+pub mod markdown;
+pub mod render;
+mod text;
+mod views;
 
 pub use error::{Error, Result};
+pub use render::{Rendered, render};

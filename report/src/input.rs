@@ -1,0 +1,163 @@
+//! Everything the report shows, read once. What cannot be read is a reason, never a failure.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+
+use artifacts::drain::Drain;
+use artifacts::events::Event;
+use artifacts::findings::{Findings, Violation};
+use artifacts::run::Run;
+use artifacts::run_dir::SUMS;
+use artifacts::snapshot::{self, Snapshot};
+use artifacts::{RunDir, seal};
+
+use crate::curves::{self, Curve};
+
+/// What was read, or a sentence why not.
+pub(crate) type Seen<T> = Result<T, String>;
+
+/// The most kinds of violations that are counted apart.
+const MAX_KINDS: usize = 40;
+
+/// A run directory in memory; lists that can be long are cut while reading.
+#[derive(Debug)]
+pub(crate) struct Input {
+    pub(crate) run: Run,
+    pub(crate) events: Seen<Vec<Event>>,
+    /// In the order of [`snapshot::NAMES`].
+    pub(crate) snapshots: Vec<(&'static str, Seen<Snapshot>)>,
+    pub(crate) drains: Vec<(&'static str, Drain)>,
+    pub(crate) findings: Seen<Findings>,
+    pub(crate) violations: Seen<Violations>,
+    pub(crate) written: Seen<Curve>,
+    pub(crate) delivered: Seen<Curve>,
+    pub(crate) seal: Seen<Seal>,
+}
+
+/// The beginning of `violations.jsonl`, and how many there are.
+#[derive(Debug, Default)]
+pub(crate) struct Violations {
+    pub(crate) first: Vec<Violation>,
+    pub(crate) total: u64,
+    /// Kind and stage to number.
+    pub(crate) kinds: BTreeMap<String, u64>,
+    /// Why reading ended early.
+    pub(crate) damage: Option<String>,
+}
+
+/// The seal of the evidence.
+#[derive(Debug)]
+pub(crate) struct Seal {
+    pub(crate) files: u64,
+    pub(crate) sha256: String,
+}
+
+impl Input {
+    /// Reads a run directory, keeping `max_violations`.
+    ///
+    /// # Errors
+    /// `run.json` is missing, corrupt or of a later major version; nothing else is an error.
+    pub(crate) fn read(dir: &RunDir, max_violations: usize) -> Result<Self, artifacts::Error> {
+        let run = dir.run()?;
+        let collected = seen(dir.collected(), "nothing was collected");
+        let findings = seen(dir.findings(), "there is no findings.json: verify has not run");
+        Ok(Self {
+            events: events(dir),
+            snapshots: snapshots(dir),
+            drains: drains(dir),
+            violations: violations(dir, max_violations),
+            written: curves::written(dir),
+            delivered: curves::delivered(dir, &run.names.topics, collected.as_ref().ok()),
+            seal: read_seal(dir),
+            findings,
+            run,
+        })
+    }
+
+    /// A snapshot that was taken.
+    pub(crate) fn snapshot(&self, name: &str) -> Option<&Snapshot> {
+        self.snapshots.iter().find(|(n, _)| *n == name).and_then(|(_, s)| s.as_ref().ok())
+    }
+
+    /// The events that could be read.
+    pub(crate) fn events(&self) -> &[Event] {
+        self.events.as_deref().unwrap_or_default()
+    }
+}
+
+/// Without those of writing a report, so that the next one has the same bytes.
+fn events(dir: &RunDir) -> Seen<Vec<Event>> {
+    let mut events = dir.events().map_err(|e| e.to_string())?;
+    events.retain(|e| e.step.as_deref() != Some("report"));
+    Ok(events)
+}
+
+fn seen<T>(read: Result<Option<T>, artifacts::Error>, none: &str) -> Seen<T> {
+    read.map_err(|e| e.to_string())?.ok_or_else(|| none.to_owned())
+}
+
+fn snapshots(dir: &RunDir) -> Vec<(&'static str, Seen<Snapshot>)> {
+    let read = |name| seen(dir.snapshot(name), &format!("the snapshot '{name}' was not taken"));
+    snapshot::NAMES.iter().map(|name| (*name, read(name))).collect()
+}
+
+fn drains(dir: &RunDir) -> Vec<(&'static str, Drain)> {
+    let Ok(entries) = std::fs::read_dir(dir.path("steps")) else { return Vec::new() };
+    let folders: Vec<String> =
+        entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+    let find = |name: &'static str| {
+        let folder = folders.iter().filter(|f| f.split_once('-').is_some_and(|(_, n)| n == name)).max()?;
+        dir.read_if_there(&format!("steps/{folder}/drain.json")).ok()?.map(|drain| (name, drain))
+    };
+    ["drain", "drain-again"].into_iter().filter_map(find).collect()
+}
+
+fn violations(dir: &RunDir, max: usize) -> Seen<Violations> {
+    let path = dir.path("violations.jsonl");
+    let file =
+        File::open(&path).map_err(|_| "there is no violations.jsonl: verify has not run".to_owned())?;
+    let mut out = Violations::default();
+    for line in BufReader::with_capacity(1 << 18, file).split(b'\n') {
+        let violation = line
+            .map_err(|e| e.to_string())
+            .and_then(|text| serde_json::from_slice::<Violation>(&text).map_err(|e| e.to_string()));
+        let violation = match violation {
+            Ok(violation) => violation,
+            Err(e) => {
+                out.damage = Some(format!("violations.jsonl is corrupt at line {}: {e}", out.total + 1));
+                break;
+            }
+        };
+        out.total += 1;
+        out.count(&violation);
+        if out.first.len() < max {
+            out.first.push(violation);
+        }
+    }
+    Ok(out)
+}
+
+impl Violations {
+    fn count(&mut self, violation: &Violation) {
+        let kind = kind(violation);
+        let full = self.kinds.len() >= MAX_KINDS && !self.kinds.contains_key(&kind);
+        *self.kinds.entry(if full { "other".into() } else { kind }).or_default() += 1;
+    }
+}
+
+/// `missing (recoverable)`
+pub(crate) fn kind(violation: &Violation) -> String {
+    let kind = format!("{:?}", violation.kind).to_lowercase();
+    match &violation.stage {
+        Some(stage) => format!("{kind} ({})", crate::text::clip(stage, 60)),
+        None => kind,
+    }
+}
+
+fn read_seal(dir: &RunDir) -> Seen<Seal> {
+    let path = dir.path(SUMS);
+    let text = std::fs::read_to_string(&path).map_err(|_| "the evidence is not sealed yet".to_owned())?;
+    let sha256 = seal::sha256_file(&path).map_err(|e| e.to_string())?;
+    Ok(Seal { files: text.lines().count() as u64, sha256 })
+}
