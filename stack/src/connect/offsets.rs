@@ -60,11 +60,12 @@ impl Offsets {
         })
     }
 
-    /// The initial snapshot was under way.
+    /// A snapshot was under way. After it, the offset says `"snapshot":"INITIAL"` until the first
+    /// streamed event, but with `snapshot_completed`.
     pub fn snapshotting(&self) -> bool {
         let offset = self.offset();
-        let flag = |key: &str| !matches!(&offset[key], Value::Null | Value::Bool(false));
-        flag("snapshot") || offset["last_snapshot_record"] == Value::Bool(false)
+        let none = matches!(&offset["snapshot"], Value::Null | Value::Bool(false));
+        !none && offset["snapshot_completed"] != Value::Bool(true)
     }
 
     fn number(&self, key: &str) -> Option<Lsn> {

@@ -81,6 +81,11 @@ fn an_offset_is_understood() {
     assert_eq!(offsets.lsn_commit().unwrap().to_string(), "0/18CBAB0");
     assert!(!offsets.is_empty() && !offsets.snapshotting() && !offsets.incremental_snapshot());
     assert!(Offsets::new(json!({"offsets": []})).is_empty());
+    let snapshot = |completed: bool| {
+        let offset = json!({"lsn": 1, "snapshot": "INITIAL", "snapshot_completed": completed});
+        Offsets::new(json!({"offsets": [{"partition": {}, "offset": offset}]}))
+    };
+    assert!(snapshot(false).snapshotting() && !snapshot(true).snapshotting());
 }
 
 #[test]

@@ -223,7 +223,7 @@ impl Client {
     /// As [`Client::execute`].
     pub async fn sample(&self, slot: &str) -> Result<Sample> {
         let query = format!(
-            "SELECT w, confirmed_flush_lsn, greatest(w - restart_lsn, 0) FROM pg_current_wal_lsn() AS w \
+            "SELECT w, confirmed_flush_lsn, w - restart_lsn FROM pg_current_wal_lsn() AS w \
              LEFT JOIN pg_replication_slots ON slot_name = {}",
             literal(slot)
         );
