@@ -28,7 +28,13 @@ pub(crate) struct Cx {
 }
 
 impl Cx {
-    pub(crate) fn new(step: &'static Step, run: RunDir, info: Run, recorder: Arc<Recorder>, stack: Option<Stack>) -> Self {
+    pub(crate) fn new(
+        step: &'static Step,
+        run: RunDir,
+        info: Run,
+        recorder: Arc<Recorder>,
+        stack: Option<Stack>,
+    ) -> Self {
         Self { step, run, info, recorder, stack, said: None }
     }
 
@@ -114,7 +120,9 @@ pub(crate) enum Who {
 /// How one of the three roles connects to one of the databases of a stack.
 pub(crate) fn login(stack: &Stack, database: &str, role: Role, who: Who) -> anyhow::Result<postgres::Login> {
     let endpoints = stack.endpoints();
-    let server = endpoints.postgres(role).with_context(|| format!("the stack has no {role} server: cargo xtask up"))?;
+    let server = endpoints
+        .postgres(role)
+        .with_context(|| format!("the stack has no {role} server: cargo xtask up"))?;
     let secrets = stack.secrets();
     let (user, password) = match who {
         Who::Superuser => ("postgres", &secrets.postgres),

@@ -25,7 +25,8 @@ pub(crate) fn one(step: &Step, info: &Run, stack: &Stack) {
 fn fill(command: &str, role: Role, info: &Run, stack: &Stack) -> String {
     let endpoints = stack.endpoints();
     let server = endpoints.postgres(role);
-    let (host, port) = server.map_or(("127.0.0.1".into(), "PORT".into()), |s| (s.host.clone(), s.port.to_string()));
+    let (host, port) =
+        server.map_or(("127.0.0.1".into(), "PORT".into()), |s| (s.host.clone(), s.port.to_string()));
     let names = &info.names;
     [
         ("{psql}", format!("psql -h {host} -p {port} -U postgres -d {}", names.database)),

@@ -39,7 +39,8 @@ struct State {
 impl Recorder {
     /// Continues the events of a run; those of derived steps go into a file of their own.
     pub(crate) fn open(run: RunDir, redactor: Redactor) -> anyhow::Result<Self> {
-        let seq = if run.path("events.jsonl").exists() { run.events()?.iter().map(|e| e.seq).max() } else { None };
+        let seq =
+            if run.path("events.jsonl").exists() { run.events()?.iter().map(|e| e.seq).max() } else { None };
         let name = if run.is_sealed() { DERIVED_EVENTS } else { "events.jsonl" };
         let path = run.path(name);
         let file = File::options().create(true).append(true).open(&path);

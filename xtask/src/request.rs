@@ -22,7 +22,9 @@ pub(crate) fn new_run(args: &RehearsalArgs, stack: &StackArgs) -> anyhow::Result
         }
     }
     if to <= from {
-        let text = format!("--from {from} --to {to}: the target must be newer than the source, pg_dump and pg_restore only go upwards");
+        let text = format!(
+            "--from {from} --to {to}: the target must be newer than the source, pg_dump and pg_restore only go upwards"
+        );
         return Err(Usage(text).into());
     }
     Ok(Run {
@@ -72,7 +74,10 @@ fn lsn_case(case: LsnCase) -> &'static str {
 fn safeguards(without: &[String]) -> anyhow::Result<Safeguards> {
     for name in without {
         if !steps::LEAVABLE.contains(&name.as_str()) {
-            let text = format!("--without {name}: the safeguards that can be left out are {}", steps::LEAVABLE.join(", "));
+            let text = format!(
+                "--without {name}: the safeguards that can be left out are {}",
+                steps::LEAVABLE.join(", ")
+            );
             return Err(Usage(text).into());
         }
     }
@@ -86,7 +91,10 @@ fn workload(args: &WorkloadArgs) -> anyhow::Result<Workload> {
     let rate = args.rate.unwrap_or(1000.0);
     let fine = |x: f64| x.is_finite() && x >= 0.0;
     if !(1..=64).contains(&clients) || !(1..=1000).contains(&tx_size) {
-        return Err(Usage(format!("--clients {clients} --tx-size {tx_size}: 1 to 64 clients, 1 to 1000 changes per transaction")).into());
+        return Err(Usage(format!(
+            "--clients {clients} --tx-size {tx_size}: 1 to 64 clients, 1 to 1000 changes per transaction"
+        ))
+        .into());
     }
     if !fine(rate) || !fine(args.duration.unwrap_or(0.0)) || !fine(args.key_skew.unwrap_or(0.0)) {
         return Err(Usage("--rate, --duration and --key-skew are numbers from 0 up".into()).into());
@@ -142,18 +150,37 @@ pub(crate) fn contradictions(info: &Run, args: &RehearsalArgs) -> anyhow::Result
         ("--from", args.from.map(|v| v.to_string()), info.from.to_string()),
         ("--to", args.to.map(|v| v.to_string()), info.to.to_string()),
         ("--lsn-case", args.lsn_case.map(|v| lsn_case(v).into()), info.lsn_case.clone()),
-        ("--changes", w.changes.map(|v| v.to_string()), info.workload.changes.map_or("none".into(), |v| v.to_string())),
+        (
+            "--changes",
+            w.changes.map(|v| v.to_string()),
+            info.workload.changes.map_or("none".into(), |v| v.to_string()),
+        ),
         ("--rate", w.rate.map(|v| v.to_string()), info.workload.rate.to_string()),
-        ("--duration", w.duration.map(|v| v.to_string()), info.workload.duration_s.map_or("none".into(), |v| v.to_string())),
+        (
+            "--duration",
+            w.duration.map(|v| v.to_string()),
+            info.workload.duration_s.map_or("none".into(), |v| v.to_string()),
+        ),
         ("--clients", w.clients.map(|v| v.to_string()), info.workload.clients.to_string()),
         ("--tx-size", w.tx_size.map(|v| v.to_string()), info.workload.tx_size.to_string()),
         ("--seed", w.seed.map(|v| v.to_string()), info.workload.seed.to_string()),
-        ("--without", (!args.without.is_empty()).then(|| args.without.join(",")), info.safeguards.left_out.join(",")),
-        ("--no-heartbeat", args.no_heartbeat.then(|| "given".into()), if info.heartbeat_ms == 0 { "given" } else { "not given" }.into()),
+        (
+            "--without",
+            (!args.without.is_empty()).then(|| args.without.join(",")),
+            info.safeguards.left_out.join(","),
+        ),
+        (
+            "--no-heartbeat",
+            args.no_heartbeat.then(|| "given".into()),
+            if info.heartbeat_ms == 0 { "given" } else { "not given" }.into(),
+        ),
     ];
     for (flag, asked, kept) in given {
         if let Some(asked) = asked.filter(|asked| *asked != kept) {
-            let text = format!("{flag} {asked} contradicts run {} ({kept}): leave it out, or begin a new run with: cargo xtask up", info.id);
+            let text = format!(
+                "{flag} {asked} contradicts run {} ({kept}): leave it out, or begin a new run with: cargo xtask up",
+                info.id
+            );
             return Err(Usage(text).into());
         }
     }

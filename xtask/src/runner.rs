@@ -49,7 +49,9 @@ impl Runner {
             let result = self.one(step).await;
             match result {
                 Ok(()) => {}
-                Err(e) if self.info.safeguards.left_out.is_empty() || step.kind == Kind::Derived => return Err(e),
+                Err(e) if self.info.safeguards.left_out.is_empty() || step.kind == Kind::Derived => {
+                    return Err(e);
+                }
                 Err(e) if step.name == "collect" => return Err(e),
                 Err(e) => {
                     console::detail(&format!("{e:#}"));
@@ -64,16 +66,18 @@ impl Runner {
     pub(crate) async fn one(&mut self, step: &'static Step) -> anyhow::Result<()> {
         let start = Instant::now();
         self.recorder.start_step(step)?;
-        if let Some(name) = step.safeguard.filter(|name| self.info.safeguards.left_out.iter().any(|s| s == name)) {
+        if let Some(name) =
+            step.safeguard.filter(|name| self.info.safeguards.left_out.iter().any(|s| s == name))
+        {
             let why = format!("left out: --without {name}");
             self.finish(step, start, StepResult::Skipped, Some(why.clone()));
             console::step("skipped", step.no(), step.name, &why);
             return Ok(());
         }
         let stack = if step.kind == Kind::Derived { None } else { self.stack.take() };
-        let sampler = stack.as_ref().map(|stack| {
-            Sampler::start(stack, &self.info.names, step.role, self.recorder.clone())
-        });
+        let sampler = stack
+            .as_ref()
+            .map(|stack| Sampler::start(stack, &self.info.names, step.role, self.recorder.clone()));
         let mut cx = Cx::new(step, self.run.clone(), self.info.clone(), self.recorder.clone(), stack);
         let result = (step.run)(&mut cx).await.and_then(|()| self.recorder.check());
         if let Some(sampler) = sampler {

@@ -209,16 +209,17 @@ pub(crate) struct StepCommand {
 impl clap::Subcommand for StepCommand {
     fn augment_subcommands(cmd: clap::Command) -> clap::Command {
         STEPS.iter().fold(cmd, |cmd, step| {
-            let mut about = step.about.to_owned();
+            let mut long = step.about.to_owned();
             if let Some(safeguard) = step.safeguard {
-                about.push_str(&format!(" Left out by --without {safeguard}."));
+                long.push_str(&format!(" Left out by --without {safeguard}."));
             }
-            let short = step.about.split_inclusive(". ").next().unwrap_or(step.about).trim_end().trim_end_matches('.').to_owned();
-            let sub = clap::Command::new(step.name)
+            let short = step.about.split(". ").next().unwrap_or_default().trim_end_matches('.');
+            // The flags bring a description of their own, so ours comes after them.
+            let sub = StepArgs::augment_args(clap::Command::new(step.name))
                 .about(format!("{:02} {short}", step.no()))
-                .long_about(about)
+                .long_about(long)
                 .after_help(format!("Example: cargo xtask {}", step.name));
-            cmd.subcommand(StepArgs::augment_args(sub))
+            cmd.subcommand(sub)
         })
     }
 
@@ -233,8 +234,9 @@ impl clap::Subcommand for StepCommand {
 
 impl FromArgMatches for StepCommand {
     fn from_arg_matches(matches: &clap::ArgMatches) -> Result<Self, clap::Error> {
-        let (name, sub) =
-            matches.subcommand().ok_or_else(|| clap::Error::new(clap::error::ErrorKind::MissingSubcommand))?;
+        let (name, sub) = matches
+            .subcommand()
+            .ok_or_else(|| clap::Error::new(clap::error::ErrorKind::MissingSubcommand))?;
         Ok(Self { name: name.into(), args: StepArgs::from_arg_matches(sub)? })
     }
 

@@ -9,7 +9,10 @@ struct Said {
 
 fn xtask(runs: &std::path::Path, words: &str) -> Said {
     let mut command = Command::cargo_bin("xtask").unwrap();
-    command.env("PG_CDC_RUNS", runs).env("PG_CDC_STATE", runs.join("state")).env("PG_CDC_CACHE", runs.join("cache"));
+    command
+        .env("PG_CDC_RUNS", runs)
+        .env("PG_CDC_STATE", runs.join("state"))
+        .env("PG_CDC_CACHE", runs.join("cache"));
     let output = command.args(words.split_whitespace()).output().unwrap();
     Said { code: output.status.code(), stderr: String::from_utf8_lossy(&output.stderr).into_owned() }
 }

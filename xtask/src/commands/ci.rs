@@ -37,7 +37,10 @@ pub(crate) fn run(args: &Ci) -> anyhow::Result<Outcome> {
     let mut total = Count::default();
     if args.only.is_none() {
         total.add(check("formatting", &["fmt", "--all", "--check"])?);
-        total.add(check("clippy", &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])?);
+        total.add(check(
+            "clippy",
+            &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"],
+        )?);
         total.add(tests("unit, property and golden tests", &["test", "--workspace", "--quiet"], false)?);
         let tidy = tidy::run(&Tidy { fix: false })? == Outcome::Done;
         total.add(Count::one(tidy));
@@ -70,7 +73,8 @@ fn check(what: &str, args: &[&str]) -> anyhow::Result<Count> {
 /// Runs tests and adds up what libtest says; a run without a result line counts as a failure.
 fn tests(what: &str, args: &[&str], count_ignored: bool) -> anyhow::Result<Count> {
     let start = Instant::now();
-    let mut child = cargo(args).stdout(Stdio::piped()).spawn().with_context(|| format!("cannot run cargo for {what}"))?;
+    let mut child =
+        cargo(args).stdout(Stdio::piped()).spawn().with_context(|| format!("cannot run cargo for {what}"))?;
     let mut count = Count::default();
     for line in child.stdout.take().map(BufReader::new).into_iter().flat_map(BufRead::lines) {
         let line = line?;
@@ -109,9 +113,12 @@ fn told(what: &str, passed: bool, start: Instant) {
 fn take_down() {
     for name in STACKS {
         let Ok(program) = std::env::current_exe() else { return };
-        let down = Command::new(program).args(["down", "--volumes", "--name", name]).stdin(Stdio::null()).status();
+        let down =
+            Command::new(program).args(["down", "--volumes", "--name", name]).stdin(Stdio::null()).status();
         if !down.is_ok_and(|status| status.success()) {
-            console::warn(&format!("the stack '{name}' could not be taken down: cargo xtask down --volumes --name {name}"));
+            console::warn(&format!(
+                "the stack '{name}' could not be taken down: cargo xtask down --volumes --name {name}"
+            ));
         }
     }
 }

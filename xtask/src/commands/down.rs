@@ -17,6 +17,10 @@ pub(crate) async fn run(args: &Down) -> anyhow::Result<Outcome> {
     if args.backups && backups.exists() {
         std::fs::remove_dir_all(&backups).with_context(|| format!("cannot remove {}", backups.display()))?;
     }
-    console::say(&format!("{} processes ended{}", down.ended, if args.volumes { ", data removed" } else { "" }));
+    console::say(&format!(
+        "{} processes ended{}",
+        down.ended,
+        if args.volumes { ", data removed" } else { "" }
+    ));
     Ok(Outcome::Done)
 }

@@ -13,7 +13,13 @@ pub(crate) fn run(args: &StackArgs) -> anyhow::Result<Outcome> {
         let state = if p.alive { "alive" } else { "dead" };
         let number = |n: Option<u32>| n.map_or("-".to_owned(), |n| n.to_string());
         let memory = p.rss_bytes.map_or("-".to_owned(), |b| format!("{} MiB", b >> 20));
-        console::data(&format!("{:<16}{state:<8}{:>8}{:>8}{memory:>10}  {}", p.service, number(p.pid), number(p.port.map(u32::from)), p.log.display()));
+        console::data(&format!(
+            "{:<16}{state:<8}{:>8}{:>8}{memory:>10}  {}",
+            p.service,
+            number(p.pid),
+            number(p.port.map(u32::from)),
+            p.log.display()
+        ));
     }
     Ok(Outcome::Done)
 }

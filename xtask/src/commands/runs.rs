@@ -16,7 +16,10 @@ pub(crate) fn list() -> anyhow::Result<Outcome> {
         };
         let out = info.safeguards.left_out.join(",");
         let out = if out.is_empty() { String::new() } else { format!("  without {out}") };
-        console::data(&format!("{verdict:<10} {}  {} to {}  stack {}{out}", info.id, info.from, info.to, info.stack.name));
+        console::data(&format!(
+            "{verdict:<10} {}  {} to {}  stack {}{out}",
+            info.id, info.from, info.to, info.stack.name
+        ));
     }
     Ok(Outcome::Done)
 }

@@ -76,6 +76,10 @@ fn find_run(args: &StepArgs, derived: bool) -> anyhow::Result<RunDir> {
     };
     request::all_runs().into_iter().find(wanted).ok_or_else(|| {
         let kind = if derived { "run" } else { "open run" };
-        Usage(format!("there is no {kind} of the stack '{}': begin one with: cargo xtask up", args.stack.name)).into()
+        Usage(format!(
+            "there is no {kind} of the stack '{}': begin one with: cargo xtask up",
+            args.stack.name
+        ))
+        .into()
     })
 }

@@ -68,7 +68,12 @@ fn left_standing(args: &StackArgs) {
 pub(crate) fn conclude(runner: &Runner, verdict: Verdict, start: Instant) -> anyhow::Result<()> {
     let findings = runner.run.findings()?.context("no findings")?;
     for check in findings.checks.iter().filter(|c| c.verdict != Verdict::Held) {
-        console::say(&format!("{:>7} {}: {}", check.verdict.to_string(), console::strong(&check.name), check.summary));
+        console::say(&format!(
+            "{:>7} {}: {}",
+            check.verdict.to_string(),
+            console::strong(&check.name),
+            check.summary
+        ));
     }
     let counts = findings.counts.total;
     console::say(&format!(

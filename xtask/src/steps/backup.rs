@@ -24,7 +24,12 @@ pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
     let (globals_text, dump_text) = (globals.display().to_string(), dump.display().to_string());
     let stack = cx.stack()?;
     stack
-        .exec("pg_dumpall", Role::Old, &["--globals-only", "--no-role-passwords", "-f", &globals_text], &observer)
+        .exec(
+            "pg_dumpall",
+            Role::Old,
+            &["--globals-only", "--no-role-passwords", "-f", &globals_text],
+            &observer,
+        )
         .await?;
     stack.exec("pg_dump", Role::Old, &["-F", "c", "-f", &dump_text, &database], &observer).await?;
     let list = stack.exec("pg_restore", Role::Old, &["--list", &dump_text], &observer).await?;

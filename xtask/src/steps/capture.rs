@@ -26,7 +26,10 @@ pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
         _ => {}
     }
     let rows: u64 = snapshot.tables.values().map(|t| t.rows).sum();
-    cx.say(format!("PostgreSQL {}, {rows} rows, WAL at {}", snapshot.server.version, snapshot.server.position.lsn));
+    cx.say(format!(
+        "PostgreSQL {}, {rows} rows, WAL at {}",
+        snapshot.server.version, snapshot.server.position.lsn
+    ));
     Ok(())
 }
 
@@ -35,7 +38,10 @@ async fn cut(cx: &mut Cx) -> anyhow::Result<()> {
     let names = cx.info.names.clone();
     let rows = cx.pg(Role::Old).await?.peek_count(&names.slot, &names.publication).await?;
     if rows > 0 && cx.keeps("drain") {
-        bail!("the slot {} still holds {rows} rows behind a proven drain: somebody wrote after the fence", names.slot);
+        bail!(
+            "the slot {} still holds {rows} rows behind a proven drain: somebody wrote after the fence",
+            names.slot
+        );
     }
     cx.note(&format!("the slot peeks {rows} rows"));
     Ok(())
@@ -47,7 +53,8 @@ async fn rows(cx: &mut Cx, role: Role) -> anyhow::Result<()> {
     for (table, columns) in tables() {
         let path = cx.run.path(cx.folder(&format!("rows-{table}.jsonl")));
         std::fs::create_dir_all(path.parent().unwrap_or(cx.run.root()))?;
-        let mut out = BufWriter::new(File::create(&path).with_context(|| format!("cannot create {}", path.display()))?);
+        let mut out =
+            BufWriter::new(File::create(&path).with_context(|| format!("cannot create {}", path.display()))?);
         let mut failure = None;
         pg.row_digests(&table, &columns, |key, digest| {
             if failure.is_none() {

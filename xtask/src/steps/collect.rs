@@ -33,7 +33,10 @@ pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
         .await?;
     writer.finish()?;
     let settled = super::drain::of_phase(cx, Role::New)?.map(|d| d.settled);
-    cx.run.write("collected.json", &Collected { schema: SCHEMA.into(), cut: cut(cx)?, topics: read, settled })?;
+    cx.run.write(
+        "collected.json",
+        &Collected { schema: SCHEMA.into(), cut: cut(cx)?, topics: read, settled },
+    )?;
     let logs = cx.run.path("logs");
     cx.stack()?.collect_logs(&logs)?;
     compress_ledger(cx)?;

@@ -16,7 +16,10 @@ pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
     let info = cx.info.clone();
     let names = &info.names;
     let config = snapshots::connector_config(cx, Role::Old)?;
-    cx.run.write(&cx.folder("connector.json"), &artifacts::redact::Redactor::default().json(serde_json::to_value(&config)?))?;
+    cx.run.write(
+        &cx.folder("connector.json"),
+        &artifacts::redact::Redactor::default().json(serde_json::to_value(&config)?),
+    )?;
     cx.connect()?.put_config(&names.connector, &config).await?;
     let (observer, connect) = (cx.observer(), cx.connect()?.quiet());
     let (kafka, pg) = (cx.kafka()?.quiet(), cx.pg(Role::Old).await?.quiet());

@@ -49,7 +49,8 @@ pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
         may_idle: cx.step.role == Role::New,
     });
     let what = "marker arrived and stored offset at it";
-    let settled = wait::until(&*observer, what, ARRIVAL, || async { watch.lock().await.look().await }).await?;
+    let settled =
+        wait::until(&*observer, what, ARRIVAL, || async { watch.lock().await.look().await }).await?;
     let watch = watch.into_inner();
     let (arrived, stored, seen) = (watch.arrived.clone(), watch.stored, watch.seen.clone());
     let ends = kafka.ends(&kafka.topics(&names.prefix).await?).await?;
@@ -132,7 +133,8 @@ impl Watch {
             Ok(status) => status.to_string(),
             Err(e) => e.to_string(),
         };
-        let records = snapshots::records(&self.kafka, &self.names).await.map_or("?".into(), |n| n.to_string());
+        let records =
+            snapshots::records(&self.kafka, &self.names).await.map_or("?".into(), |n| n.to_string());
         let slot = self.pg.sample(&self.names.slot).await.ok().and_then(|s| s.confirmed_flush_lsn);
         format!("{status}, {records} records in the tables' topics, slot at {}", or_none(slot))
     }

@@ -43,7 +43,9 @@ async fn settle(
         XactStatus::Committed => Ok((Fate::Ok, format!("pg_xact_status({xid}) on the {role} server"))),
         XactStatus::Aborted => Ok((Fate::Fail, format!("pg_xact_status({xid}) on the {role} server"))),
         XactStatus::InProgress => bail!("transaction {tx} (xid {xid}) is still in progress behind the fence"),
-        XactStatus::Unknown => bail!("the {role} server no longer knows the fate of transaction {tx} (xid {xid})"),
+        XactStatus::Unknown => {
+            bail!("the {role} server no longer knows the fate of transaction {tx} (xid {xid})")
+        }
     }
 }
 
@@ -85,12 +87,18 @@ mod tests {
         let mut ledger = Writer::open(&path, 1, tables()).unwrap();
         let t = artifacts::time::now();
         for tx in ["a", "b", "c"] {
-            let entry = Entry::Invoke { tx: tx.into(), t, phase: Phase::Before, lsn_floor: None, changes: vec![] };
+            let entry =
+                Entry::Invoke { tx: tx.into(), t, phase: Phase::Before, lsn_floor: None, changes: vec![] };
             ledger.write(&entry).unwrap();
         }
         for tx in ["b", "c"] {
-            let returned =
-                Entry::Returned { tx: tx.into(), xid: format!("7{tx}"), keys: vec![], counts: vec![], rows: vec![] };
+            let returned = Entry::Returned {
+                tx: tx.into(),
+                xid: format!("7{tx}"),
+                keys: vec![],
+                counts: vec![],
+                rows: vec![],
+            };
             ledger.write(&returned).unwrap();
         }
         ledger.write(&Entry::Ok { tx: "c".into(), t }).unwrap();

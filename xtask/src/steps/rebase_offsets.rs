@@ -21,7 +21,10 @@ const READ_BACK: Duration = Duration::from_secs(30);
 pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
     let names = cx.info.names.clone();
     let pg = cx.pg(Role::New).await?;
-    let row = pg.slot_row(&names.slot).await?.with_context(|| format!("there is no slot {} on the new server", names.slot))?;
+    let row = pg
+        .slot_row(&names.slot)
+        .await?
+        .with_context(|| format!("there is no slot {} on the new server", names.slot))?;
     let n = target(&row, pg.wal_lsn().await?)?;
     let connect = cx.connect()?;
     if connect.offsets(&names.connector).await?.incremental_snapshot() {
@@ -48,7 +51,8 @@ fn target(slot: &Map<String, Value>, wal: Lsn) -> anyhow::Result<Lsn> {
         bail!("the slot is active: stop the connector first: cargo xtask stop-connector");
     }
     let lsn = |column: &str| -> anyhow::Result<Lsn> {
-        let text = slot.get(column).and_then(Value::as_str).with_context(|| format!("the slot has no {column}"))?;
+        let text =
+            slot.get(column).and_then(Value::as_str).with_context(|| format!("the slot has no {column}"))?;
         text.parse().map_err(|e: String| anyhow::anyhow!("{column}: {e}"))
     };
     let (restart, confirmed) = (lsn("restart_lsn")?, lsn("confirmed_flush_lsn")?);

@@ -23,7 +23,10 @@ pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
         }
     }
     if pg.slot_row(&names.slot).await?.is_some() {
-        bail!("the slot {} exists already on the new server: drop it, or begin anew with: cargo xtask up", names.slot);
+        bail!(
+            "the slot {} exists already on the new server: drop it, or begin anew with: cargo xtask up",
+            names.slot
+        );
     }
     let lsn = pg.create_slot(&names.slot, TIMEOUT).await?;
     let publication = if made { "made" } else { "kept" };

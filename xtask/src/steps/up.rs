@@ -48,13 +48,13 @@ async fn seed(cx: &mut Cx) -> anyhow::Result<()> {
     let workload = cx.info.workload.clone();
     let ledger = cx.run.path("ledger.jsonl");
     let login = cx.login(Role::Old, Who::Writer)?;
-    let target = data_generator::Target {
-        host: login.host,
-        port: login.port,
-        user: login.user,
-        password: login.password,
-        database: login.database,
-    };
-    data_generator::seed(&target, &ledger, workload.seed, workload.seed_rows).await?;
+    let mut config = tokio_postgres::Config::new();
+    config
+        .host(&login.host)
+        .port(login.port)
+        .user(&login.user)
+        .password(&login.password)
+        .dbname(&login.database);
+    data_generator::seed(&config, &ledger, workload.seed, workload.seed_rows).await?;
     Ok(())
 }

@@ -23,7 +23,14 @@ pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
     let filtered = folder.join("globals-without-postgres.sql");
     std::fs::write(&filtered, text)?;
     let filtered = filtered.display().to_string();
-    stack.exec("psql", Role::New, &["-d", "postgres", "-q", "-v", "ON_ERROR_STOP=1", "-f", &filtered], &observer).await?;
+    stack
+        .exec(
+            "psql",
+            Role::New,
+            &["-d", "postgres", "-q", "-v", "ON_ERROR_STOP=1", "-f", &filtered],
+            &observer,
+        )
+        .await?;
     let dump = folder.join(format!("{database}.dump")).display().to_string();
     stack.exec("pg_restore", Role::New, &["--exit-on-error", "-d", &database, &dump], &observer).await?;
     let secrets = stack.secrets().clone();

@@ -26,11 +26,19 @@ pub(super) fn check(root: &Path) -> anyhow::Result<Vec<Finding>> {
         for used in used {
             let ours = ARROWS.iter().any(|(crate_name, ..)| *crate_name == used);
             if ours && !allowed.contains(&used.as_str()) {
-                findings.push(finding(&manifest, format!("{name} must not use {used}"), "move what it needs down the arrows"));
+                findings.push(finding(
+                    &manifest,
+                    format!("{name} must not use {used}"),
+                    "move what it needs down the arrows",
+                ));
             }
             if matches!(name, "report" | "artifacts") && NOT_IN_REPORT.contains(&used.as_str()) {
                 let what = format!("{name} must not use {used}: it reads a run directory and nothing else");
-                findings.push(finding(&manifest, what, "do it in stack or xtask and keep the result in the run"));
+                findings.push(finding(
+                    &manifest,
+                    what,
+                    "do it in stack or xtask and keep the result in the run",
+                ));
             }
         }
     }
@@ -45,7 +53,8 @@ fn dependencies(manifest: &str) -> Vec<String> {
         if let Some(table) = line.strip_prefix('[') {
             inside = table.trim_end().ends_with("dependencies]");
         } else if inside
-            && let Some(name) = line.split(['.', '=', ' ']).next().filter(|name| !name.is_empty() && !name.starts_with('#'))
+            && let Some(name) =
+                line.split(['.', '=', ' ']).next().filter(|name| !name.is_empty() && !name.starts_with('#'))
         {
             names.push(name.to_owned());
         }

@@ -30,7 +30,11 @@ pub(super) fn check(root: &Path) -> anyhow::Result<Vec<Finding>> {
     for entry in std::fs::read_dir(&steps)?.flatten() {
         let file = entry.path().file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
         if !crate::steps::STEPS.iter().any(|step| step.file == file) {
-            findings.push(finding(format!("xtask/src/steps/{file}.rs"), "no row of the table runs it", "add a row to STEPS, or delete the file"));
+            findings.push(finding(
+                format!("xtask/src/steps/{file}.rs"),
+                "no row of the table runs it",
+                "add a row to STEPS, or delete the file",
+            ));
         }
     }
     Ok(findings)

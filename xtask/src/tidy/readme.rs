@@ -20,14 +20,22 @@ pub(super) fn check(root: &Path) -> anyhow::Result<Vec<Finding>> {
                 && e.use_stderr()
             {
                 let why = e.to_string().lines().next().unwrap_or_default().to_owned();
-                findings.push(finding(format!("{}:{n}", relative(root, &path)), format!("`{command}`: {why}"), "correct the command"));
+                findings.push(finding(
+                    format!("{}:{n}", relative(root, &path)),
+                    format!("`{command}`: {why}"),
+                    "correct the command",
+                ));
             }
         }
     }
     let readme = std::fs::read_to_string(root.join("README.md"))?;
     for step in &STEPS {
         if !readme.contains(&format!("{COMMAND} {}", step.name)) {
-            findings.push(finding("README.md", format!("the step {} is not named", step.name), format!("add `{COMMAND} {}` to the procedure", step.name)));
+            findings.push(finding(
+                "README.md",
+                format!("the step {} is not named", step.name),
+                format!("add `{COMMAND} {}` to the procedure", step.name),
+            ));
         }
     }
     Ok(findings)
@@ -49,11 +57,16 @@ fn commands(text: &str) -> Vec<(usize, String)> {
                 found.push((n + 1, command.to_owned()));
             }
         } else {
-            let code = line.split('`').skip(1).step_by(2).filter(|code| code.starts_with(&format!("{COMMAND} ")));
+            let code =
+                line.split('`').skip(1).step_by(2).filter(|code| code.starts_with(&format!("{COMMAND} ")));
             found.extend(code.map(|code| (n + 1, code.to_owned())));
         }
     }
-    let placeholder = |word: &str| word.contains(['<', '[', '|', '…']) || word == "..." || (word.len() > 1 && word.chars().all(|c| c.is_ascii_uppercase()));
+    let placeholder = |word: &str| {
+        word.contains(['<', '[', '|', '…'])
+            || word == "..."
+            || (word.len() > 1 && word.chars().all(|c| c.is_ascii_uppercase()))
+    };
     found.retain(|(_, command)| !command.split_whitespace().any(placeholder));
     found
 }

@@ -11,7 +11,11 @@ pub(super) fn check(root: &Path) -> anyhow::Result<Vec<Finding>> {
     for path in files(root, &["rs", "html", "sh", "sql", "css"]) {
         let lines = std::fs::read_to_string(&path)?.lines().count();
         if lines > LINES {
-            findings.push(finding(relative(root, &path), format!("{lines} lines, at most {LINES}"), "split it by topic"));
+            findings.push(finding(
+                relative(root, &path),
+                format!("{lines} lines, at most {LINES}"),
+                "split it by topic",
+            ));
         }
     }
     Ok(findings)

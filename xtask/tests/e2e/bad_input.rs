@@ -7,10 +7,12 @@ use crate::support::{STACK, expect, program};
 #[test]
 fn a_second_rehearsal_on_the_same_stack_is_refused_by_name() {
     let words = ["upgrade", "--changes", "0", "--name", STACK];
-    let mut first = Command::new(program()).args(words).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut first =
+        Command::new(program()).args(words).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     // Its first line says that it has the stack.
     let mut line = String::new();
-    std::io::BufRead::read_line(&mut std::io::BufReader::new(first.stderr.take().unwrap()), &mut line).unwrap();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(first.stderr.take().unwrap()), &mut line)
+        .unwrap();
     let second = expect(3, &format!("upgrade --changes 0 --name {STACK}"));
     let told = String::from_utf8_lossy(&second.stderr).into_owned();
     assert!(told.contains(&first.id().to_string()), "the holder {} is named: {told}", first.id());

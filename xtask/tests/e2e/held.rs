@@ -44,7 +44,8 @@ fn held_and_counted_twice() {
     // Evidence that was touched is not believed.
     let snapshot = run.path("snapshots/cut.json");
     let text = std::fs::read_to_string(&snapshot).unwrap();
-    std::fs::write(&snapshot, text.replace("\"new\"", "\"old\"").replacen("rows\": ", "rows\": 1", 1)).unwrap();
+    std::fs::write(&snapshot, text.replace("\"new\"", "\"old\"").replacen("rows\": ", "rows\": 1", 1))
+        .unwrap();
     expect(4, &format!("verify --run {}", run.root().display()));
     std::fs::write(&snapshot, text).unwrap();
     expect(0, &format!("verify --run {}", run.root().display()));

@@ -9,7 +9,8 @@ use crate::support::{STACK, check, expect, findings, ids, run_of, violations};
 
 #[test]
 fn every_change_below_the_stored_offset_is_named_recoverable() {
-    let words = format!("upgrade --option b --without rebase-offsets --lsn-case ahead --changes 1000 --name {STACK}");
+    let words =
+        format!("upgrade --option b --without rebase-offsets --lsn-case ahead --changes 1000 --name {STACK}");
     let run = run_of(&expect(1, &words));
     let found = findings(&run);
     assert_eq!(found.verdict, Verdict::Broken);

@@ -9,9 +9,25 @@ use crate::support::{STACK, expect, findings, not_held, run_of};
 
 const BEFORE_FENCE: [&str; 4] = ["deploy-connector", "start-generator", "capture-before", "stop-generator"];
 const AFTER: [&str; 19] = [
-    "fence-writers", "drain", "stop-connector", "capture-cut", "backup", "upgrade-database", "capture-restored",
-    "recreate-slot", "repoint-connector", "rebase-offsets", "resume-connector", "open-writers", "restart-generator",
-    "stop-generator-again", "fence-again", "drain-again", "capture-after", "collect", "report",
+    "fence-writers",
+    "drain",
+    "stop-connector",
+    "capture-cut",
+    "backup",
+    "upgrade-database",
+    "capture-restored",
+    "recreate-slot",
+    "repoint-connector",
+    "rebase-offsets",
+    "resume-connector",
+    "open-writers",
+    "restart-generator",
+    "stop-generator-again",
+    "fence-again",
+    "drain-again",
+    "capture-after",
+    "collect",
+    "report",
 ];
 
 #[test]
@@ -53,7 +69,8 @@ impl Orphan {
                 Self::COMMITS_AFTER.as_secs()
             );
             // The statement is under way when the client is gone: no answer is waited for.
-            let sent = tokio::time::timeout(Duration::from_millis(500), client.batch_execute(&statement)).await;
+            let sent =
+                tokio::time::timeout(Duration::from_millis(500), client.batch_execute(&statement)).await;
             assert!(sent.is_err(), "the statement ended too early: {sent:?}");
             task.abort();
         });
@@ -67,10 +84,17 @@ impl Orphan {
 
 /// The writer's connection to the old server.
 fn connection() -> tokio_postgres::Config {
-    let stack = stack::Stack::open(stack::Options { name: STACK.into(), install: false, standard_ports: false }).unwrap();
+    let stack =
+        stack::Stack::open(stack::Options { name: STACK.into(), install: false, standard_ports: false })
+            .unwrap();
     let endpoints = stack.endpoints();
     let server = endpoints.postgres(artifacts::snapshot::Role::Old).unwrap();
     let mut config = tokio_postgres::Config::new();
-    config.host(&server.host).port(server.port).user("app_writer").password(&stack.secrets().app_writer).dbname("testdb");
+    config
+        .host(&server.host)
+        .port(server.port)
+        .user("app_writer")
+        .password(&stack.secrets().app_writer)
+        .dbname("testdb");
     config
 }

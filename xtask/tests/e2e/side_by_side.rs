@@ -63,7 +63,9 @@ fn prepare(home: &Path, bin: &Path) {
         std::fs::copy(&program, bin.join(program.file_name().unwrap())).unwrap();
     }
     let cache: PathBuf = stack::cache_dir().unwrap();
-    let sh = |words: &[&str]| assert!(Command::new(words[0]).args(&words[1..]).status().unwrap().success(), "{words:?}");
+    let sh = |words: &[&str]| {
+        assert!(Command::new(words[0]).args(&words[1..]).status().unwrap().success(), "{words:?}")
+    };
     let home = home.display().to_string();
     sh(&["cp", "-r", &cache.display().to_string(), &format!("{home}/cache")]);
     sh(&["chown", "-R", &format!("{USER}:nogroup"), &home]);

@@ -25,7 +25,12 @@ pub(crate) fn xtask(words: &str) -> Output {
 /// As [`xtask`], and the exit code has to be this one.
 pub(crate) fn expect(code: i32, words: &str) -> Output {
     let output = xtask(words);
-    assert_eq!(output.status.code(), Some(code), "cargo xtask {words}: {}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(
+        output.status.code(),
+        Some(code),
+        "cargo xtask {words}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     output
 }
 
