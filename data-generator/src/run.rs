@@ -191,8 +191,7 @@ async fn customers_of_orders(session: &Session) -> Result<HashMap<i64, i64>, Fau
     let mut customers = HashMap::new();
     let mut last = 0_i64;
     loop {
-        let sql =
-            "SELECT id::bigint, customer_id::bigint FROM public.orders WHERE id > $1 ORDER BY id LIMIT $2";
+        let sql = "SELECT id::bigint, customer_id::bigint FROM public.orders WHERE id > $1::bigint ORDER BY id LIMIT $2";
         let page = session.client().query(sql, &[&last, &PAGE]).await?;
         for row in &page {
             last = row.try_get(0)?;
