@@ -3,6 +3,7 @@
 //! It opens no socket, starts no process and has no async runtime: what it says can be computed
 //! again from the evidence, with the stack switched off.
 
+pub mod checks;
 mod curves;
 pub mod error;
 mod input;
@@ -10,7 +11,9 @@ mod junit;
 pub mod markdown;
 pub mod render;
 mod text;
+pub mod verify;
 mod views;
 
 pub use error::{Error, Result};
 pub use render::{Rendered, render};
+pub use verify::{Options, verify};

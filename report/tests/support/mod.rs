@@ -2,7 +2,8 @@
 //! which a test may then spoil. Everything is a function of [`Plan`], times included, so that
 //! golden files are stable.
 
-#![allow(dead_code, unreachable_pub)]
+// A test that cannot build its run shall fail at once; not every test uses everything.
+#![allow(clippy::unwrap_used, dead_code, unreachable_pub)]
 
 pub mod sim;
 pub mod story;

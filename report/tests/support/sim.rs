@@ -346,7 +346,7 @@ impl Sim {
         let n = self.dice.below(100_000);
         let row = if table == "public.customers" {
             json!({"id": key, "name": format!("name <{n}> 'q'"), "email": format!("u{n}@example.org"),
-                "note": if n % 7 == 0 { Value::Null } else { json!("\u{202e}note\u{1f600}") },
+                "note": if n.is_multiple_of(7) { Value::Null } else { json!("\u{202e}note\u{1f600}") },
                 "ver": ver, "change_id": change_id, "updated_at": t})
         } else {
             json!({"id": key, "customer_id": 1 + n % 50, "amount": format!("{}.{:02}", n / 100, n % 100),

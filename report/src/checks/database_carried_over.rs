@@ -1,0 +1,112 @@
+//! `database-carried-over`: the new database, before anything writes to it, is the old one at the
+//! cut: tables, sequences and roles. Roles that only the new server has do no harm.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+
+use artifacts::findings::Evidence;
+use artifacts::snapshot::Snapshot;
+
+use super::{Answer, Check, count, evidence};
+use crate::verify::context::{Context, Doubt};
+use crate::verify::violations::Violations;
+
+const FILE: &str = "snapshots/restored.json";
+const REMEDY: &str = "take the copy after the fence (cargo xtask fence-writers, then cargo xtask backup) and restore it \
+                      whole: tables, sequences and roles (cargo xtask upgrade-database)";
+
+/// See the module.
+pub(super) struct DatabaseCarriedOver;
+
+impl Check for DatabaseCarriedOver {
+    fn name(&self) -> &'static str {
+        "database-carried-over"
+    }
+
+    fn finish(&mut self, cx: &Context, _out: &mut Violations) -> Answer {
+        match (cx.snapshot("cut"), cx.snapshot("restored")) {
+            (Ok(cut), Ok(restored)) => compare(cut, restored),
+            (cut, restored) => {
+                let doubts: Vec<Doubt> = [cut.err(), restored.err()].into_iter().flatten().collect();
+                Answer::unknown(0, &doubts)
+            }
+        }
+    }
+}
+
+fn compare(cut: &Snapshot, restored: &Snapshot) -> Answer {
+    let mut differences = Vec::new();
+    let state = |s: &Snapshot| -> BTreeMap<String, String> {
+        s.tables
+            .iter()
+            .map(|(table, s)| (table.clone(), format!("{} rows, fingerprint {}", s.rows, s.fingerprint)))
+            .collect()
+    };
+    differ("table", "tables", &state(cut), &state(restored), true, &mut differences);
+    differ("sequence", "sequences", &cut.sequences, &restored.sequences, true, &mut differences);
+    differ("role", "roles", &cut.roles, &restored.roles, false, &mut differences);
+    let (tables, sequences, roles) = (cut.tables.len(), cut.sequences.len(), cut.roles.len());
+    let compared = (tables + sequences + roles) as u64;
+    let rows = count(cut.tables.values().map(|table| table.rows).sum(), "row");
+    let what = format!(
+        "{} with {rows}, {} and {}",
+        count(tables as u64, "table"),
+        count(sequences as u64, "sequence"),
+        count(roles as u64, "role")
+    );
+    if !differences.is_empty() {
+        let n = count(differences.len() as u64, "difference");
+        let text = format!("{n} between the old database at the cut and the new one before writers ({what})");
+        return Answer::broken(compared, text, REMEDY).with(differences);
+    }
+    let doubts: Vec<Doubt> = [cut, restored].iter().flat_map(|s| unobserved(s)).collect();
+    if !doubts.is_empty() {
+        return Answer::unknown(compared, &doubts);
+    }
+    let seen = evidence(format!("{what} are equal in snapshots/cut.json and {FILE}"), FILE, "/tables");
+    Answer::held(compared, format!("{what} are in the new database as they were at the cut")).with([seen])
+}
+
+/// One sentence per entry that differs. `extra`: an entry that only the new side has counts too.
+fn differ<T: PartialEq + Display>(
+    noun: &str,
+    pointer: &str,
+    cut: &BTreeMap<String, T>,
+    restored: &BTreeMap<String, T>,
+    extra: bool,
+    out: &mut Vec<Evidence>,
+) {
+    let mut add = |name: &str, text: String| {
+        out.push(evidence(format!("{noun} {name}: {text}"), FILE, &format!("/{pointer}/{name}")));
+    };
+    for (name, before) in cut {
+        match restored.get(name) {
+            None => add(name, format!("{before} at the cut, not in the new database")),
+            Some(after) if after != before => add(name, format!("{before} at the cut, {after} restored")),
+            Some(_) => {}
+        }
+    }
+    for (name, after) in restored.iter().filter(|(name, _)| extra && !cut.contains_key(*name)) {
+        add(name, format!("not there at the cut, {after} restored"));
+    }
+}
+
+fn unobserved(snapshot: &Snapshot) -> Vec<Doubt> {
+    let file = format!("snapshots/{}.json", snapshot.name);
+    let parts = [
+        ("/tables", snapshot.tables.is_empty()),
+        ("/sequences", snapshot.sequences.is_empty()),
+        ("/roles", snapshot.roles.is_empty()),
+    ];
+    let lacking =
+        parts.iter().filter(|(pointer, empty)| *empty || snapshot.unobserved.contains_key(*pointer));
+    lacking
+        .map(|(pointer, _)| {
+            let why = snapshot.unobserved.get(*pointer).map_or("it is empty", String::as_str);
+            Doubt {
+                evidence: evidence(format!("{file} does not show {}: {why}", &pointer[1..]), &file, pointer),
+                remedy: "rehearse again: both sides must be looked at before and after the copy".to_owned(),
+            }
+        })
+        .collect()
+}

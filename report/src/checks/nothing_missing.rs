@@ -1,0 +1,145 @@
+//! `nothing-missing`: every committed change and every seed row is in the topics.
+//!
+//! What stays unknown is all-or-none: a transaction of which a part was delivered was committed,
+//! and then the rest is missing.
+
+use std::collections::{BTreeMap, HashMap};
+
+use artifacts::findings::{Violation, ViolationKind};
+use artifacts::ledger::{Op, Phase};
+
+use super::stage::Stage;
+use super::{Answer, Check, Found, count};
+use crate::verify::context::Context;
+use crate::verify::history::{KeyHistory, Wanted};
+use crate::verify::violations::{Violations, of_change};
+
+const NAME: &str = "nothing-missing";
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct NothingMissing {
+    found: Found,
+    seed_rows: u64,
+    stages: BTreeMap<Stage, u64>,
+    unknown: HashMap<u64, Unknown>,
+}
+
+/// A transaction of unknown fate.
+#[derive(Default)]
+struct Unknown {
+    committed: bool,
+    undelivered: Vec<(Stage, Violation)>,
+}
+
+impl Check for NothingMissing {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn key(&mut self, cx: &Context, history: &KeyHistory, out: &mut Violations) {
+        for wanted in &history.expected {
+            self.seed_rows += u64::from(wanted.fact.op == Op::Read);
+            if wanted.required {
+                self.found.compared += 1;
+            }
+            let line = wanted.fact.line;
+            let unknown = !wanted.fact.committed
+                && cx.ledger.as_ref().is_ok_and(|ledger| ledger.unknown.contains_key(&line));
+            if unknown {
+                self.unknown.entry(line).or_default().committed |=
+                    wanted.required || wanted.delivered.is_some();
+            }
+            let Some((stage, violation)) = missing(cx, history, wanted) else { continue };
+            if wanted.required || violation.op == Some(Op::Tombstone) {
+                self.add(cx, out, stage, &violation, line);
+            } else if unknown {
+                self.unknown.entry(line).or_default().undelivered.push((stage, violation));
+            }
+        }
+    }
+
+    fn finish(&mut self, cx: &Context, out: &mut Violations) -> Answer {
+        let mut unknown: Vec<_> = std::mem::take(&mut self.unknown).into_iter().collect();
+        unknown.sort_unstable_by_key(|(line, _)| *line);
+        for (line, transaction) in unknown.into_iter().filter(|(_, t)| t.committed) {
+            for (stage, violation) in &transaction.undelivered {
+                self.add(cx, out, *stage, violation, line);
+            }
+        }
+        self.answer(cx)
+    }
+}
+
+impl NothingMissing {
+    fn add(&mut self, cx: &Context, out: &mut Violations, stage: Stage, violation: &Violation, line: u64) {
+        *self.stages.entry(stage).or_default() += 1;
+        self.found.add(out, violation, (&cx.ledger_file, format!("line {line}")));
+    }
+
+    fn answer(&mut self, cx: &Context) -> Answer {
+        let compared = self.found.compared;
+        let stages: Vec<String> = self
+            .stages
+            .iter()
+            .map(|(stage, n)| format!("{n} {}", stage.name().unwrap_or("of unknown stage")))
+            .collect();
+        let not_yet = self.stages.get(&Stage::NotYet).copied().unwrap_or(0);
+        let mut doubts = cx.doubts();
+        if not_yet > 0 {
+            doubts.extend(cx.unsettled());
+        }
+        if not_yet > 0 && not_yet == self.found.broken {
+            let named = std::mem::take(&mut self.found.named);
+            return Answer::unknown(compared, &doubts).with(named);
+        }
+        let changes = count(compared - self.seed_rows, "committed change");
+        let held = format!("{changes} and {} are in the topics", count(self.seed_rows, "seed row"));
+        let broken = format!(
+            "{} of {changes} and {} in no topic: {}",
+            self.found.broken,
+            count(self.seed_rows, "seed row"),
+            stages.join(", ")
+        );
+        let answer = self.found.answer(held, broken, self.remedy(), &doubts);
+        if self.found.broken > 0 { answer.with([cx.looks()]) } else { answer }
+    }
+
+    /// For the stage that can be helped most.
+    fn remedy(&self) -> &'static str {
+        if self.stages.contains_key(&Stage::Recoverable) {
+            "the slot still holds the recoverable ones: cargo xtask stop-connector, cargo xtask \
+             rebase-offsets, cargo xtask resume-connector, before anything advances the slot"
+        } else if self.stages.contains_key(&Stage::DroppedByConfig) {
+            "add the table or operation to the publication and to the connector's configuration, then \
+             cargo xtask deploy-connector"
+        } else if self.stages.contains_key(&Stage::LostByCopy) {
+            "no writer may commit after the backup began: rehearse with the safeguards writers-first and \
+             fence, and look at database-carried-over"
+        } else {
+            "no stream brings them back; a new snapshot does: cargo xtask stop-connector, cargo xtask \
+             reset-offsets, cargo xtask resume-connector"
+        }
+    }
+}
+
+/// The violation, if nothing delivered the expectation or its tombstone. A missing tombstone is
+/// named only when the delete itself arrived.
+fn missing(cx: &Context, history: &KeyHistory, wanted: &Wanted) -> Option<(Stage, Violation)> {
+    let arrived = wanted.delivered.is_some();
+    let tombstones = cx.setting(Phase::Before, "tombstones.on.delete") != Some("false");
+    let no_tombstone = arrived && wanted.fact.op == Op::Delete && wanted.tombstone.is_none() && tombstones;
+    if arrived && !no_tombstone {
+        return None;
+    }
+    let mut violation = of_change(history, wanted, ViolationKind::Missing, NAME);
+    let stage = if no_tombstone {
+        violation.op = Some(Op::Tombstone);
+        // It follows its delete at once: when that arrived, the slot holds nothing more of it.
+        if cx.conclusive() { Stage::Gone } else { Stage::NotYet }
+    } else {
+        Stage::of(cx, history, wanted)
+    };
+    violation.stage = stage.name().map(str::to_owned);
+    Some((stage, violation))
+}

@@ -1,0 +1,91 @@
+//! `nothing-repeated`: no change is delivered twice.
+//!
+//! The same position and transaction again is a `re-delivery`: the connector read the change
+//! twice. Another position or transaction is a `double-execution`: the database did the change
+//! twice. An `r` for a version that the topics have already is a `re-snapshot`.
+
+use std::collections::BTreeMap;
+
+use artifacts::findings::ViolationKind;
+use artifacts::ledger::Op;
+
+use super::{Answer, Check, Found, count};
+use crate::verify::context::Context;
+use crate::verify::history::{Belongs, Event, KeyHistory};
+use crate::verify::violations::{Violations, of_event};
+
+const NAME: &str = "nothing-repeated";
+const RE_DELIVERY: &str = "re-delivery";
+const RE_SNAPSHOT: &str = "re-snapshot";
+const DOUBLE_EXECUTION: &str = "double-execution";
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct NothingRepeated {
+    found: Found,
+    tolerated: u64,
+    kinds: BTreeMap<&'static str, u64>,
+}
+
+impl Check for NothingRepeated {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn key(&mut self, cx: &Context, history: &KeyHistory, out: &mut Violations) {
+        let mut last = RE_DELIVERY;
+        for event in &history.delivered {
+            self.found.compared += 1;
+            let Belongs::Repeat { first, .. } = event.belongs else { continue };
+            // A tombstone has no position: it shares the kind of the delete before it.
+            if event.fact.op != Some(Op::Tombstone) {
+                last = kind(event, &history.delivered[first]);
+            }
+            let mut violation = of_event(history, event, ViolationKind::Repeated, NAME);
+            violation.stage = Some(last.to_owned());
+            violation.at.insert(0, history.delivered[first].fact.at(&history.topic));
+            violation.at.rotate_left(1);
+            *self.kinds.entry(last).or_default() += 1;
+            if cx.run.allow_repeats {
+                self.tolerated += 1;
+                out.tolerate(&violation);
+            } else {
+                self.found.add_event(out, &violation);
+            }
+        }
+    }
+
+    fn finish(&mut self, cx: &Context, _out: &mut Violations) -> Answer {
+        let events = count(self.found.compared, "event");
+        let kinds: Vec<String> = self.kinds.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
+        let held = match self.tolerated {
+            0 => format!("none of {events} delivers a change a second time"),
+            n => format!(
+                "{} among {events} are tolerated by --allow-repeats: {}",
+                count(n, "repeat"),
+                kinds.join(", ")
+            ),
+        };
+        let broken = format!("{} of {events} repeat a change: {}", self.found.broken, kinds.join(", "));
+        let remedy = if self.kinds.contains_key(RE_SNAPSHOT) {
+            "keep the stored offset and move it: cargo xtask rebase-offsets instead of reset-offsets; or accept \
+             repeats with --allow-repeats"
+        } else {
+            "drain before the stop and keep the last stored offset: rehearse with the safeguards drain and \
+             stop-connector; consumers that are idempotent can accept repeats with --allow-repeats"
+        };
+        self.found.answer(held, broken, remedy, &cx.doubts())
+    }
+}
+
+fn kind(event: &Event, first: &Event) -> &'static str {
+    let (event, first) = (&event.fact, &first.fact);
+    let snapshot = first.op == Some(Op::Read);
+    if event.op == Some(Op::Read) {
+        RE_SNAPSHOT
+    } else if snapshot || event.lsn.is_none() || (event.lsn, event.xid) == (first.lsn, first.xid) {
+        RE_DELIVERY
+    } else {
+        DOUBLE_EXECUTION
+    }
+}

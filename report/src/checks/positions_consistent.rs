@@ -1,0 +1,115 @@
+//! `positions-consistent`: at resume, the stored offset is a position of the history that the
+//! connector is about to read, between the slot's restart_lsn and the end of the WAL.
+//!
+//! An offset of another history is not refused by anyone: PostgreSQL accepts a start position in
+//! its own future and drops whatever commits below it. The offset names no server, so the claim of
+//! the snapshot is checked: an offset that is word for word the one at the cut is still a position
+//! of the server that was read then.
+
+use artifacts::findings::Evidence;
+use artifacts::position::{Lsn, Position};
+use artifacts::snapshot::{Snapshot, StoredOffset};
+use serde_json::Value;
+
+use super::{Answer, Check, evidence};
+use crate::verify::context::{Context, Doubt};
+use crate::verify::violations::Violations;
+
+const FILE: &str = "snapshots/at-resume.json";
+const REMEDY: &str = "move the stored offset to the new slot before the connector resumes: cargo xtask stop-connector, \
+                      cargo xtask rebase-offsets, cargo xtask resume-connector";
+
+/// See the module.
+pub(super) struct PositionsConsistent;
+
+impl Check for PositionsConsistent {
+    fn name(&self) -> &'static str {
+        "positions-consistent"
+    }
+
+    fn finish(&mut self, cx: &Context, _out: &mut Violations) -> Answer {
+        let at = match cx.snapshot("at-resume") {
+            Ok(snapshot) => snapshot,
+            Err(doubt) => return Answer::unknown(0, &[doubt]),
+        };
+        let Some(offset) = &at.offset else { return without_offset(at) };
+        let unchanged = cx.snapshot("cut").ok().filter(|cut| same(cut.offset.as_ref(), offset));
+        let history = match unchanged {
+            Some(cut) => &cut.server.position,
+            None => &offset.position,
+        };
+        let offset_at = Position { lsn: offset.position.lsn, ..history.clone() };
+        let mut seen = vec![
+            evidence(format!("the stored offset is {offset_at}"), FILE, "/offset"),
+            evidence(format!("the server's WAL is at {}", at.server.position), FILE, "/server/position"),
+        ];
+        if unchanged.is_some() {
+            let text = "the stored offset is word for word the one at the cut";
+            seen.push(evidence(text.to_owned(), "snapshots/cut.json", "/offset/raw"));
+        }
+        judge(at, offset, &offset_at, seen)
+    }
+}
+
+fn without_offset(at: &Snapshot) -> Answer {
+    if let Some(why) = at.unobserved.get("/offset") {
+        let evidence = evidence(format!("the stored offset was not observed: {why}"), FILE, "/offset");
+        return Answer::unknown(0, &[Doubt { evidence, remedy: "rehearse again".to_owned() }]);
+    }
+    let text = "no offset was stored at resume: the connector starts at its slot";
+    Answer::held(1, text.to_owned()).with([evidence(text.to_owned(), FILE, "/offset")])
+}
+
+/// Whether an offset is the one that was stored at the cut.
+fn same(cut: Option<&StoredOffset>, offset: &StoredOffset) -> bool {
+    cut.is_some_and(|cut| cut.raw == offset.raw)
+}
+
+fn judge(at: &Snapshot, offset: &StoredOffset, offset_at: &Position, seen: Vec<Evidence>) -> Answer {
+    let wal = &at.server.position;
+    let slot = |column: &str| at.slot.as_ref()?.get(column)?.as_str()?.parse::<Lsn>().ok();
+    let (restart, confirmed) = (slot("restart_lsn"), slot("confirmed_flush_lsn"));
+    let show = |lsn: Option<Lsn>| lsn.map_or("none".to_owned(), |lsn| lsn.to_string());
+    let reads = format!(
+        "the slot is at restart_lsn {}, confirmed_flush_lsn {}, the WAL at {wal}",
+        show(restart),
+        show(confirmed)
+    );
+    let seen = seen.into_iter().chain([evidence(reads.clone(), FILE, "/slot")]);
+    if !offset_at.same_history(wal) {
+        let text = format!(
+            "at resume the stored offset was {offset_at}, a position of another history than the one the connector is \
+             about to read: {reads}"
+        );
+        return Answer::broken(1, text, REMEDY).with(seen);
+    }
+    let Some(restart) = restart else {
+        let evidence =
+            evidence("at resume there was no slot to hold the offset against".to_owned(), FILE, "/slot");
+        return Answer::unknown(1, &[Doubt { evidence, remedy: "cargo xtask recreate-slot".to_owned() }]);
+    };
+    let positions = positions(offset);
+    let compared = positions.len() as u64 + 1;
+    let outside = positions.iter().find(|(_, lsn)| *lsn < restart || *lsn > wal.lsn);
+    if let Some((name, lsn)) = outside {
+        let text = format!("at resume the stored {name} {lsn} was outside of what the server has: {reads}");
+        return Answer::broken(compared, text, REMEDY).with(seen);
+    }
+    let text =
+        format!("at resume the stored offset was {offset_at}, in the history about to be read: {reads}");
+    Answer::held(compared, text).with(seen)
+}
+
+/// Every position in the offset: Debezium reads `lsn_proc` and `lsn_commit` too, and they win over
+/// `lsn`.
+fn positions(offset: &StoredOffset) -> Vec<(&'static str, Lsn)> {
+    let mut list = vec![("lsn", offset.position.lsn)];
+    let raw = offset.raw.pointer("/offsets").and_then(Value::as_array).into_iter().flatten();
+    for stored in raw {
+        for name in ["lsn", "lsn_proc", "lsn_commit"] {
+            let lsn = stored.pointer(&format!("/offset/{name}")).and_then(Value::as_u64);
+            list.extend(lsn.map(|lsn| (name, Lsn(lsn))));
+        }
+    }
+    list
+}

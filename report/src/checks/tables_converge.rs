@@ -1,0 +1,163 @@
+//! `tables-converge`: whoever applies the topics ends with the rows that the new database holds.
+//!
+//! Rows are compared one by one where `capture-after` wrote them down, else by number and
+//! fingerprint of each table.
+
+use std::collections::BTreeMap;
+
+use artifacts::findings::{Evidence, ViolationKind};
+use artifacts::ledger::Op;
+use artifacts::row::{Digest, Fingerprint};
+use serde_json::json;
+
+use super::{Answer, Check, Found, count, evidence};
+use crate::verify::context::{Context, Doubt};
+use crate::verify::history::{Event, KeyHistory};
+use crate::verify::violations::{Violations, of_event, of_key};
+
+const NAME: &str = "tables-converge";
+const REMEDY: &str = "look at nothing-missing, order-kept and nothing-altered first; a new snapshot makes consumers \
+                      converge: cargo xtask stop-connector, cargo xtask reset-offsets, cargo xtask resume-connector";
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct TablesConverge {
+    found: Found,
+    folded: BTreeMap<String, Fingerprint>,
+    /// Keys that differ while something may still arrive, or was not read.
+    open: u64,
+}
+
+impl Check for TablesConverge {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn key(&mut self, cx: &Context, history: &KeyHistory, out: &mut Violations) {
+        if cx.table_no(&history.table).is_none() {
+            return;
+        }
+        let last = history.delivered.iter().rfind(|event| event.fact.op.is_some());
+        let row = last.and_then(fold);
+        if let Some(row) = row {
+            if !self.folded.contains_key(&history.table) {
+                self.folded.insert(history.table.clone(), Fingerprint::default());
+            }
+            self.folded.entry(history.table.clone()).or_default().add(row);
+        }
+        if history.key.is_none() || !cx.rows_known(&history.table) {
+            return;
+        }
+        self.found.compared += 1;
+        if row == history.row_after && last.is_none_or(|event| event.fact.fault.is_none()) {
+            return;
+        }
+        if !cx.conclusive() {
+            self.open += 1;
+            return;
+        }
+        let mut violation = match last {
+            Some(event) => of_event(history, event, ViolationKind::Diverged, NAME),
+            None => of_key(history, ViolationKind::Diverged, NAME),
+        };
+        violation.expected = Some(json!({"row": history.row_after}));
+        violation.actual = Some(json!({"row": row}));
+        match last {
+            Some(_) => self.found.add_event(out, &violation),
+            None => self.found.add(out, &violation, (&rows_file(cx, &history.table), key_of(history))),
+        }
+    }
+
+    fn finish(&mut self, cx: &Context, _out: &mut Violations) -> Answer {
+        let mut doubts = cx.doubts();
+        let mut differences = Vec::new();
+        for (i, table) in cx.tables.keys().enumerate() {
+            if let Err(doubt) = self.compare(cx, i, table, &mut differences) {
+                doubts.push(doubt);
+            }
+        }
+        if self.open > 0 || !differences.is_empty() {
+            doubts.extend(cx.unsettled());
+        }
+        let rows: u64 = self.folded.values().map(|sum| sum.rows).sum();
+        let held = format!("the topics fold to the {} of the new database", count(rows, "row"));
+        let keys = count(self.found.compared, "key");
+        if !differences.is_empty() && self.found.broken == 0 && cx.conclusive() && cx.ledger.is_ok() {
+            let broken = format!(
+                "{} fold to other rows than the new database holds",
+                count(differences.len() as u64, "table")
+            );
+            return Answer::broken(rows, broken, REMEDY).with(differences);
+        }
+        let broken =
+            format!("{} of {keys} end differently in the topics and in the new database", self.found.broken);
+        self.found.answer(held, broken, REMEDY, &doubts)
+    }
+}
+
+impl TablesConverge {
+    /// Compares a table as a whole: its rows file with `after.json`, and without the file the
+    /// folded rows with `after.json`.
+    fn compare(&self, cx: &Context, i: usize, table: &str, out: &mut Vec<Evidence>) -> Result<(), Doubt> {
+        let rows = cx.rows.get(i).filter(|rows| rows.known());
+        let (file, at) = ("snapshots/after.json", format!("/tables/{table}"));
+        let doubt = |text: String| Doubt {
+            evidence: evidence(text, file, &at),
+            remedy: "cargo xtask capture-after in a new rehearsal".to_owned(),
+        };
+        if let Some(damage) = cx.rows.get(i).and_then(|rows| rows.damage.as_ref()) {
+            return Err(doubt(format!(
+                "the rows of {table} cannot be read: {}",
+                damage_text(damage, cx, table)
+            )));
+        }
+        let Some(state) = cx.snapshot("after")?.tables.get(table) else {
+            return Err(doubt(format!("{file} does not have {table}")));
+        };
+        let same = |sum: &Fingerprint| sum.rows == state.rows && sum.to_string() == state.fingerprint;
+        let folded = self.folded.get(table).copied().unwrap_or_default();
+        match rows {
+            Some(rows) if !same(&rows.sum) => Err(doubt(format!(
+                "the list of rows of {table} has {} rows, or others, than {file} with {}",
+                rows.sum.rows, state.rows
+            ))),
+            None if !same(&folded) => {
+                let text = format!(
+                    "{table}: the topics fold to {} rows, the database holds {}",
+                    folded.rows, state.rows
+                );
+                out.push(evidence(text, file, &at));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The row that the last event leaves; none when it removes it.
+fn fold(event: &Event) -> Option<Digest> {
+    match event.fact.op {
+        Some(Op::Delete | Op::Tombstone) => None,
+        _ => event.fact.row,
+    }
+}
+
+/// The error without the path of the run directory.
+fn damage_text(damage: &artifacts::Error, cx: &Context, table: &str) -> String {
+    match damage {
+        artifacts::Error::Corrupt { place, cause, .. } => {
+            format!("{} is corrupt at {place}: {cause}", rows_file(cx, table))
+        }
+        artifacts::Error::Io { source, .. } => format!("{}: {source}", rows_file(cx, table)),
+        artifacts::Error::Schema { found, .. } => format!("schema {found}"),
+    }
+}
+
+fn rows_file(cx: &Context, table: &str) -> String {
+    let rows = cx.table_no(table).and_then(|i| cx.rows.get(i));
+    rows.and_then(|rows| rows.file.clone()).unwrap_or_default()
+}
+
+fn key_of(history: &KeyHistory) -> String {
+    history.key.map_or_else(String::new, |key| format!("key {key}"))
+}

@@ -1,0 +1,190 @@
+//! A Debezium event as the JSON converter writes it with schemas off.
+
+use artifacts::ledger::Op;
+use artifacts::position::Lsn;
+use artifacts::row::{self, Column};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+/// What the checks need of an event.
+#[derive(Debug, Default, PartialEq)]
+pub struct RowEvent {
+    /// Operation; none when the value is no event of a row.
+    pub op: Option<Op>,
+    /// `after.ver`; for a delete `before.ver`.
+    pub ver: Option<u32>,
+    /// `before.ver`
+    pub before_ver: Option<u32>,
+    /// `after.change_id`
+    pub change_id: Option<u64>,
+    /// `source.lsn`
+    pub lsn: Option<Lsn>,
+    /// `source.txId`
+    pub xid: Option<u64>,
+    /// Digest of the row; for a delete, of the row before it.
+    pub row: Option<row::Digest>,
+    /// Why there is no digest, or no operation.
+    pub fault: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    op: Option<String>,
+    #[serde(borrow)]
+    before: Option<&'a RawValue>,
+    #[serde(borrow)]
+    after: Option<&'a RawValue>,
+    source: Option<Source>,
+}
+
+#[derive(Deserialize)]
+struct Source {
+    lsn: Option<u64>,
+    #[serde(rename = "txId")]
+    tx_id: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Marks {
+    ver: Option<Value>,
+}
+
+/// The primary key in a record's key, `{"id":1}`.
+pub fn key(raw: &RawValue, column: &str) -> Option<i64> {
+    let map: Map<String, Value> = serde_json::from_str(raw.get()).ok()?;
+    map.get(column)?.as_i64()
+}
+
+/// Reads a value; null is a tombstone. Columns may be empty for a table that is not known.
+pub fn parse(value: Option<&RawValue>, columns: &[Column]) -> RowEvent {
+    let Some(value) = value else {
+        return RowEvent { op: Some(Op::Tombstone), ..RowEvent::default() };
+    };
+    match envelope(value, columns) {
+        Ok(event) => event,
+        Err(fault) => RowEvent { fault: Some(fault), ..RowEvent::default() },
+    }
+}
+
+fn envelope(value: &RawValue, columns: &[Column]) -> Result<RowEvent, String> {
+    let envelope: Envelope<'_> = serde_json::from_str(value.get()).map_err(|e| e.to_string())?;
+    let op = match envelope.op.as_deref() {
+        Some("r") => Op::Read,
+        Some("c") => Op::Create,
+        Some("u") => Op::Update,
+        Some("d") => Op::Delete,
+        Some(other) => return Err(format!("operation '{other}' is no change of a row")),
+        None => return Err("no event: it has no operation".into()),
+    };
+    let source = envelope.source.unwrap_or(Source { lsn: None, tx_id: None });
+    let before_ver = envelope.before.and_then(|before| {
+        let marks: Marks = serde_json::from_str(before.get()).ok()?;
+        number(marks.ver.as_ref()).and_then(|n| u32::try_from(n).ok())
+    });
+    let image = if op == Op::Delete { envelope.before } else { envelope.after };
+    let row: Map<String, Value> = match image {
+        Some(image) => serde_json::from_str(image.get()).map_err(|e| e.to_string())?,
+        None => Map::new(),
+    };
+    let (digest, fault) = match row::digest(columns, &row) {
+        Ok(digest) => (Some(digest), None),
+        Err(fault) => (None, Some(fault)),
+    };
+    Ok(RowEvent {
+        op: Some(op),
+        ver: number(row.get("ver")).and_then(|n| u32::try_from(n).ok()),
+        before_ver,
+        change_id: if op == Op::Delete { None } else { number(row.get("change_id")) },
+        lsn: source.lsn.map(Lsn),
+        xid: source.tx_id,
+        row: digest,
+        fault,
+    })
+}
+
+fn number(value: Option<&Value>) -> Option<u64> {
+    value.and_then(Value::as_u64)
+}
+
+/// Whether a marker's record carries the nonce: as the base64 content of a logical message, or as
+/// plain text in the row of a marker table.
+pub fn carries(value: &RawValue, nonce: &str) -> bool {
+    let content = || -> Option<Vec<u8>> {
+        let value: Value = serde_json::from_str(value.get()).ok()?;
+        base64(value.get("message")?.get("content")?.as_str()?)
+    };
+    let bytes = nonce.as_bytes();
+    !bytes.is_empty()
+        && (value.get().contains(nonce)
+            || content().is_some_and(|text| text.windows(bytes.len()).any(|window| window == bytes)))
+}
+
+/// Decodes standard base64; none when it is none.
+fn base64(text: &str) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    let (mut bits, mut n) = (0_u32, 0);
+    for c in text.trim_end_matches('=').bytes() {
+        let six = match c {
+            b'A'..=b'Z' => c - b'A',
+            b'a'..=b'z' => c - b'a' + 26,
+            b'0'..=b'9' => c - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        (bits, n) = (bits << 6 | u32::from(six), n + 6);
+        if n >= 8 {
+            n -= 8;
+            out.push((bits >> n) as u8);
+        }
+    }
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use artifacts::row::Kind;
+    use serde_json::json;
+
+    fn raw(value: Value) -> Box<RawValue> {
+        serde_json::value::to_raw_value(&value).unwrap()
+    }
+
+    fn columns() -> Vec<Column> {
+        ["id", "ver", "change_id"].map(|name| Column { name: name.into(), kind: Kind::Int }).into()
+    }
+
+    #[test]
+    fn a_delete_is_judged_by_the_row_before_it() {
+        let row = json!({"id": 7, "ver": 3, "change_id": 9});
+        let value = raw(json!({"op": "d", "before": row, "after": null, "source": {"lsn": 16, "txId": 5}}));
+        let event = parse(Some(&value), &columns());
+        let expected = row::digest(&columns(), row.as_object().unwrap()).unwrap();
+        assert_eq!((event.op, event.ver, event.row), (Some(Op::Delete), Some(3), Some(expected)));
+        assert_eq!((event.lsn, event.xid, event.before_ver), (Some(Lsn(16)), Some(5), Some(3)));
+    }
+
+    #[test]
+    fn what_is_no_event_says_why() {
+        let fault = |value| parse(Some(&raw(value)), &columns()).fault.unwrap();
+        assert!(fault(json!({"op": "t"})).contains("operation 't'"));
+        assert!(fault(json!({"x": 1})).contains("no operation"));
+        assert!(fault(json!("text")).contains("invalid type"));
+        assert!(fault(json!({"op": "c", "after": {"id": 1}})).contains("column ver is missing"));
+        assert_eq!(parse(None, &columns()).op, Some(Op::Tombstone));
+        assert_eq!(key(&raw(json!({"id": 4})), "id"), Some(4));
+        assert_eq!(key(&raw(json!("4")), "id"), None);
+    }
+
+    #[test]
+    fn a_marker_is_found_in_base64() {
+        let message =
+            |content: &str| raw(json!({"op": "m", "message": {"prefix": "drain", "content": content}}));
+        assert!(carries(&message("YTFiMg=="), "a1b2"));
+        assert!(carries(&message("ZHJhaW4gYTFiMiE="), "a1b2"));
+        assert!(!carries(&message("ZjBlMQ=="), "a1b2"));
+        assert!(carries(&raw(json!({"after": {"nonce": "a1b2"}})), "a1b2"));
+    }
+}

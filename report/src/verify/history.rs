@@ -1,0 +1,226 @@
+//! Everything about one key: what the ledger expects, what the topics hold, how the database ends;
+//! and which event belongs to which change.
+
+use std::collections::HashSet;
+
+use artifacts::ledger::Op;
+use artifacts::row::Digest;
+
+use super::record::{Delivered, Expected};
+
+/// All facts about a key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeyHistory {
+    /// Table, `public.orders`.
+    pub table: String,
+    /// Its topic.
+    pub topic: String,
+    /// Primary key; none for events whose key cannot be read.
+    pub key: Option<i64>,
+    /// By version. A seed row is the first, as [`Op::Read`].
+    pub expected: Vec<Wanted>,
+    /// In the order of partition and offset.
+    pub delivered: Vec<Event>,
+    /// The row in the new database at the end, where the rows are known.
+    pub row_after: Option<Digest>,
+}
+
+/// An expectation and what became of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Wanted {
+    /// What the ledger says.
+    pub fact: Expected,
+    /// Must be in the topics: committed, or proven so by a later version of the row.
+    pub required: bool,
+    /// The event that delivered it; for a version before the snapshot, the `r` that covers it.
+    pub delivered: Option<usize>,
+    /// The tombstone of a delete.
+    pub tombstone: Option<usize>,
+}
+
+/// An event and what it belongs to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// What the topic holds.
+    pub fact: Delivered,
+    /// What it belongs to.
+    pub belongs: Belongs,
+}
+
+/// What an event belongs to. The numbers are indices into [`KeyHistory::expected`] and
+/// [`KeyHistory::delivered`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Belongs {
+    /// The first delivery of a change.
+    First(usize),
+    /// A later delivery of a change.
+    Repeat {
+        /// The change.
+        of: usize,
+        /// The first delivery.
+        first: usize,
+    },
+    /// A change whose transaction broke off before its key was known.
+    Unsettled,
+    /// Nothing.
+    Nothing,
+}
+
+impl KeyHistory {
+    /// A history without facts.
+    pub fn new(table: String, topic: String, key: Option<i64>) -> Self {
+        Self { table, topic, key, expected: Vec::new(), delivered: Vec::new(), row_after: None }
+    }
+
+    /// Adds an expectation; they must come in order.
+    pub fn expect(&mut self, fact: Expected) {
+        let required = fact.committed;
+        self.expected.push(Wanted { fact, required, delivered: None, tombstone: None });
+    }
+
+    /// Adds an event; they must come in order.
+    pub fn deliver(&mut self, fact: Delivered) {
+        self.delivered.push(Event { fact, belongs: Belongs::Nothing });
+    }
+
+    /// Finds out which event belongs to which change. `keyless`: see [`super::expect::Ledger`].
+    pub fn match_up(&mut self, keyless: &HashSet<u64>) {
+        self.prove();
+        let mut opened = false;
+        for i in 0..self.delivered.len() {
+            let belongs = self.owner(i, opened);
+            let unsettled = self.delivered[i].fact.change_id.is_some_and(|id| keyless.contains(&id));
+            self.delivered[i].belongs = match belongs {
+                Belongs::Nothing if unsettled => Belongs::Unsettled,
+                other => other,
+            };
+            opened |= belongs != Belongs::Nothing;
+        }
+    }
+
+    /// A change of unknown fate was committed if a later version of the row is acknowledged and no
+    /// other change made its version.
+    fn prove(&mut self) {
+        let newest = self.expected.iter().filter(|w| w.fact.committed).map(|w| w.fact.ver).max();
+        for i in 0..self.expected.len() {
+            let fact = &self.expected[i].fact;
+            let alone = !self.expected.iter().any(|w| w.fact.committed && w.fact.ver == fact.ver);
+            let proven = fact.op != Op::Delete && alone && newest > Some(fact.ver);
+            self.expected[i].required |= proven;
+        }
+    }
+
+    fn owner(&mut self, i: usize, opened: bool) -> Belongs {
+        let event = &self.delivered[i].fact;
+        let Some(op) = event.op else { return Belongs::Nothing };
+        // The change id decides, then the version; a committed change before an unknown one.
+        let score = |w: &Wanted| (event.change_id == Some(w.fact.change_id), event.ver == Some(w.fact.ver));
+        let candidates = self.expected.iter().enumerate().filter(|(_, w)| match op {
+            Op::Read => w.fact.op != Op::Delete && score(w) != (false, false),
+            Op::Create | Op::Update => w.fact.op == op && score(w) != (false, false),
+            Op::Delete | Op::Tombstone => w.fact.op == Op::Delete,
+        });
+        let best = candidates.max_by_key(|(n, w)| {
+            let by_id = !matches!(op, Op::Delete | Op::Tombstone) && score(w).0;
+            (by_id, score(w).1, w.delivered.is_some() && op == Op::Tombstone, w.required, usize::MAX - n)
+        });
+        let Some((of, _)) = best else { return Belongs::Nothing };
+        let wanted = &mut self.expected[of];
+        let place = if op == Op::Tombstone { &mut wanted.tombstone } else { &mut wanted.delivered };
+        if let Some(first) = *place {
+            return Belongs::Repeat { of, first };
+        }
+        *place = Some(i);
+        if op == Op::Read && !opened {
+            self.cover(of, i);
+        }
+        Belongs::First(of)
+    }
+
+    /// A snapshot that opens the history of a key stands for every version up to the one it saw.
+    fn cover(&mut self, of: usize, event: usize) {
+        let ver = self.expected[of].fact.ver;
+        for wanted in &mut self.expected {
+            if wanted.required && wanted.fact.op != Op::Delete && wanted.fact.ver < ver {
+                wanted.delivered = Some(event);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use artifacts::ledger::Phase;
+
+    fn wanted(op: Op, ver: u32, change_id: u64, committed: bool) -> Expected {
+        let (phase, row, xid, lsn_floor) = (Phase::Before, None, None, None);
+        Expected { change_id, op, ver, phase, committed, row, xid, lsn_floor, line: 1 }
+    }
+
+    fn event(offset: i64, op: Op, ver: u32, change_id: u64) -> Delivered {
+        Delivered {
+            partition: 0,
+            offset,
+            phase: Phase::Before,
+            op: Some(op),
+            ver: (op != Op::Tombstone).then_some(ver),
+            before_ver: None,
+            change_id: matches!(op, Op::Read | Op::Create | Op::Update).then_some(change_id),
+            lsn: None,
+            xid: None,
+            row: None,
+            fault: None,
+        }
+    }
+
+    fn belongs(expected: &[Expected], delivered: &[Delivered]) -> (Vec<Belongs>, KeyHistory) {
+        let mut history = KeyHistory::new("public.t".into(), "cdc.public.t".into(), Some(1));
+        expected.iter().for_each(|fact| history.expect(fact.clone()));
+        delivered.iter().for_each(|fact| history.deliver(fact.clone()));
+        history.match_up(&HashSet::from([77]));
+        (history.delivered.iter().map(|e| e.belongs).collect(), history)
+    }
+
+    #[test]
+    fn a_snapshot_covers_the_versions_before_it_and_only_when_it_opens_the_key() {
+        let expected =
+            [1, 2, 3].map(|v| wanted(if v == 1 { Op::Create } else { Op::Update }, v, v.into(), true));
+        let (found, history) = belongs(&expected, &[event(0, Op::Read, 2, 2), event(1, Op::Update, 3, 3)]);
+        assert_eq!(found, [Belongs::First(1), Belongs::First(2)]);
+        assert_eq!(history.expected[0].delivered, Some(0));
+        let (found, history) = belongs(&expected, &[event(0, Op::Create, 1, 1), event(1, Op::Read, 3, 3)]);
+        assert_eq!(found, [Belongs::First(0), Belongs::First(2)]);
+        assert_eq!(history.expected[1].delivered, None, "a later snapshot stands for its own version only");
+    }
+
+    #[test]
+    fn an_event_is_found_by_change_id_or_by_version() {
+        let expected = [wanted(Op::Create, 1, 5, true)];
+        assert_eq!(belongs(&expected, &[event(0, Op::Create, 9, 5)]).0, [Belongs::First(0)]);
+        assert_eq!(belongs(&expected, &[event(0, Op::Create, 1, 9)]).0, [Belongs::First(0)]);
+        assert_eq!(belongs(&expected, &[event(0, Op::Create, 9, 9)]).0, [Belongs::Nothing]);
+        assert_eq!(belongs(&expected, &[event(0, Op::Update, 1, 5)]).0, [Belongs::Nothing]);
+        assert_eq!(belongs(&expected, &[event(0, Op::Create, 9, 77)]).0, [Belongs::Unsettled]);
+    }
+
+    #[test]
+    fn an_unknown_change_is_proven_by_a_later_version() {
+        let unknown = [wanted(Op::Create, 1, 1, true), wanted(Op::Update, 2, 2, false)];
+        assert!(!belongs(&unknown, &[]).1.expected[1].required);
+        let later = [unknown.to_vec(), vec![wanted(Op::Update, 3, 3, true)]].concat();
+        assert!(belongs(&later, &[]).1.expected[1].required);
+        let other = [later, vec![wanted(Op::Update, 2, 4, true)]].concat();
+        assert!(!belongs(&other, &[]).1.expected[1].required);
+    }
+
+    #[test]
+    fn a_delete_and_its_tombstone_are_one_change() {
+        let expected = [wanted(Op::Create, 1, 1, true), wanted(Op::Delete, 1, 2, true)];
+        let events = [event(0, Op::Create, 1, 1), event(1, Op::Delete, 1, 0), event(2, Op::Tombstone, 0, 0)];
+        let repeat = event(3, Op::Tombstone, 0, 0);
+        let (found, _) = belongs(&expected, &[&events[..], &[repeat]].concat());
+        assert_eq!(found[1..3], [Belongs::First(1), Belongs::First(1)]);
+        assert_eq!(found[3], Belongs::Repeat { of: 1, first: 2 });
+    }
+}
