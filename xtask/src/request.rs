@@ -51,14 +51,16 @@ pub(crate) fn new_run(args: &RehearsalArgs, stack: &StackArgs) -> anyhow::Result
     })
 }
 
-/// Names as in the original README. Later rehearsals on a warm Kafka get a topic prefix of their own.
+/// Names as in the original README. Later rehearsals on a warm Kafka get a topic prefix and a
+/// connector of their own: Connect keeps the offsets of a connector by its name.
 pub(crate) fn names(generation: u64) -> Names {
-    let prefix = if generation <= 1 { "cdc".to_owned() } else { format!("cdc{generation}") };
+    let suffix = if generation <= 1 { String::new() } else { generation.to_string() };
+    let prefix = format!("cdc{suffix}");
     Names {
         database: "testdb".into(),
         topics: row::tables().keys().map(|table| format!("{prefix}.{table}")).collect(),
         prefix,
-        connector: "postgres-cdc-connector".into(),
+        connector: format!("postgres-cdc-connector{suffix}"),
         slot: "debezium_slot".into(),
         publication: "debezium_publication".into(),
     }

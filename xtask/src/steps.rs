@@ -134,16 +134,16 @@ pub(crate) static STEPS: [Step; 25] = [
     step!("capture-before", "Step 1", None, Old, Procedure, capture,
         "Writes snapshots/before.json: slot row, offset, connector, publication, replica identity, topics, settings, versions, positions.",
         ["{psql} -c \"SELECT * FROM pg_replication_slots WHERE slot_name = '{slot}'\"", "curl {connector}/offsets"]),
-    step!("stop-generator", "Step 3", None, Old, Procedure, stop_generator,
+    step!("stop-generator", "Step 3", Some("writers-first"), Old, Procedure, stop_generator,
         "Stops the workload before the connector. Waits until it has made its changes and ended with a complete ledger.",
         ["kill -TERM {generator-pid}"]),
-    step!("fence-writers", "", None, Old, Procedure, fence_writers,
+    step!("fence-writers", "", Some("fence"), Old, Procedure, fence_writers,
         "Makes sure that nobody can commit any more: the writer role cannot log in, its backends are ended, no transaction id is open, no transaction is prepared. Then settles every unknown fate.",
         ["{psql} -c 'ALTER ROLE app_writer NOLOGIN'", "{psql} -c \"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app_writer'\""]),
     step!("drain", "", Some("drain"), Old, Procedure, drain,
         "Proves that everything written was delivered: a marker in the WAL arrives in Kafka, and the stored offset passes it. The end offsets of all topics are the cut.",
         ["{psql} -c \"SELECT pg_logical_emit_message(false, 'drain', '<nonce>')\"", "curl {connector}/offsets"]),
-    step!("stop-connector", "Step 2", None, Old, Procedure, stop_connector,
+    step!("stop-connector", "Step 2", Some("stop-connector"), Old, Procedure, stop_connector,
         "Stops the connector and gives its slot free. Waits for STOPPED, no tasks and an inactive slot, then reads the offset again.",
         ["curl -X PUT {connector}/stop", "curl {connector}/offsets"]),
     step!("capture-cut", "", None, Old, Procedure, capture,
@@ -158,10 +158,10 @@ pub(crate) static STEPS: [Step; 25] = [
     step!("capture-restored", "", None, New, Procedure, capture,
         "Writes snapshots/restored.json: the new database before anything writes to it.",
         ["{psql} -c 'SELECT ...fingerprints'"]),
-    step!("recreate-slot", "Step 6", None, New, Procedure, recreate_slot,
+    step!("recreate-slot", "Step 6", Some("keep-publication"), New, Procedure, recreate_slot,
         "Makes the publication (kept when the restore brought it), the replica identities, then the slot: after the restore, before any writer.",
         ["{psql} -c \"SELECT * FROM pg_create_logical_replication_slot('{slot}', 'pgoutput')\""]),
-    step!("repoint-connector", "", None, New, Procedure, repoint_connector,
+    step!("repoint-connector", "", Some("repoint-connector"), New, Procedure, repoint_connector,
         "Points the connector's configuration at the new instance. The connector stays stopped.",
         ["curl -X PUT {connector}/config -H 'Content-Type: application/json' -d @connector.json"]),
     step!("rebase-offsets", "", Some("rebase-offsets"), New, Procedure, rebase_offsets,
@@ -210,7 +210,7 @@ impl clap::Subcommand for StepCommand {
     fn augment_subcommands(cmd: clap::Command) -> clap::Command {
         STEPS.iter().fold(cmd, |cmd, step| {
             let mut long = step.about.to_owned();
-            if let Some(safeguard) = step.safeguard {
+            if let Some(safeguard) = step.safeguard.filter(|name| LEAVABLE.contains(name)) {
                 long.push_str(&format!(" Left out by --without {safeguard}."));
             }
             let short = step.about.split(". ").next().unwrap_or_default().trim_end_matches('.');

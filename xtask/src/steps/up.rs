@@ -23,9 +23,11 @@ pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
     cx.info.names = request::names(generation);
     cx.info.versions.extend(versions);
     cx.save_info()?;
-    // A connector of an earlier rehearsal on this stack points at a database that is gone.
-    let connector = cx.info.names.connector.clone();
-    cx.connect()?.delete(&connector).await?;
+    // Connectors of earlier rehearsals on this stack point at databases that are gone.
+    let connect = cx.connect()?;
+    for connector in connect.connectors().await? {
+        connect.delete(&connector).await?;
+    }
     let pg = cx.pg(Role::Old).await?;
     if cx.info.lsn_case == "ahead" {
         let now = pg.wal_lsn().await?;
