@@ -109,9 +109,13 @@ impl Client {
         let admin = self.admin.clone();
         let asked = tokio::task::spawn_blocking(move || {
             let consumer = admin.get().ok_or("no consumer")?;
-            question(consumer).map_err(|e| match consumer.context().last_error() {
-                last if last == "none" => e.to_string(),
-                last => format!("{e}; {last}"),
+            question(consumer).map_err(|e| {
+                // Complaints of Kafka's client wait to be polled; nothing is assigned.
+                let _ = consumer.poll(Duration::ZERO);
+                match consumer.context().last_error() {
+                    last if last == "none" => e.to_string(),
+                    last => format!("{e}; {last}"),
+                }
             })
         });
         let answer = asked.await.unwrap_or_else(|e| Err(e.to_string()));

@@ -94,6 +94,9 @@ impl Client {
     /// from the given offsets on (a partition that is not named: from its start). Returns its
     /// partition and offset. The topic need not exist yet.
     ///
+    /// The marker may overtake records of other topics on their way to Kafka: only when the stored
+    /// offset has reached it too are the ends of the topics final.
+    ///
     /// # Errors
     /// The deadline, saying how far was read.
     pub async fn find_marker(

@@ -70,6 +70,9 @@ pub(super) fn consumer(brokers: &str) -> Result<Consumer> {
         .set("broker.address.family", "v4")
         .set("check.crcs", "true")
         .set("fetch.wait.max.ms", "50")
+        // The default pause, 1 s, would leave the reader without work after every full queue.
+        .set("fetch.queue.backoff.ms", "5")
+        .set("max.partition.fetch.bytes", "4194304")
         .set("reconnect.backoff.max.ms", "500")
         .set("fetch.max.bytes", "16777216")
         .set("queued.max.messages.kbytes", "32768");
@@ -136,7 +139,12 @@ where
         if plan.from.is_empty() {
             return Ok(BTreeMap::new());
         }
-        Loop::new(&brokers, plan, sender)?.run(convert)
+        let mut reader = Loop::new(&brokers, plan, sender)?;
+        let ended = reader.run(convert);
+        let Loop { consumer, reached, .. } = reader;
+        // Closing takes up to 100 ms, for which nobody needs to wait.
+        tokio::task::spawn_blocking(move || drop(consumer));
+        ended.map(|()| reached)
     });
     Reading { batches, thread, topic }
 }
@@ -168,7 +176,7 @@ impl<T> Loop<T> {
         Ok(Self { consumer, plan, reached, batch: Vec::new(), batch_bytes: 0, sender })
     }
 
-    fn run(mut self, convert: impl Fn(&BorrowedMessage<'_>) -> T) -> Result<BTreeMap<i32, i64>> {
+    fn run(&mut self, convert: impl Fn(&BorrowedMessage<'_>) -> T) -> Result<()> {
         let mut progress = Instant::now();
         while self.unfinished().is_some() && !self.sender.is_closed() {
             let polled = self.consumer.poll(LISTEN);
@@ -193,7 +201,7 @@ impl<T> Loop<T> {
             }
         }
         self.flush();
-        Ok(self.reached)
+        Ok(())
     }
 
     fn keep(&mut self, partition: i32, offset: i64, bytes: usize, item: T) {

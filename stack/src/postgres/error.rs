@@ -105,8 +105,10 @@ impl Error {
         e: &tokio_postgres::Error,
         end: Option<String>,
     ) -> Self {
-        let (target, mut shown): (_, String) = (target.to_owned(), statement.chars().take(SHOWN).collect());
-        if shown.len() < statement.len() {
+        let target = target.to_owned();
+        let line = statement.split_whitespace().collect::<Vec<_>>().join(" ");
+        let mut shown: String = line.chars().take(SHOWN).collect();
+        if shown.len() < line.len() {
             shown.push_str(" ...");
         }
         // 57P01 to 57P03: terminated by an administrator, a crash or a shutdown.
