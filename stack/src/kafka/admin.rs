@@ -12,6 +12,7 @@ use super::{Client, Error, Result, TopicBounds};
 use crate::wait::{self, Probe};
 
 const ANSWER: Duration = Duration::from_secs(10);
+const COMPLAINTS: Duration = Duration::from_millis(100);
 
 impl Client {
     /// Every topic and its number of partitions, Kafka's own (`__...`) included.
@@ -111,7 +112,7 @@ impl Client {
             let consumer = admin.get().ok_or("no consumer")?;
             question(consumer).map_err(|e| {
                 // Complaints of Kafka's client wait to be polled; nothing is assigned.
-                let _ = consumer.poll(Duration::ZERO);
+                let _ = consumer.poll(COMPLAINTS);
                 match consumer.context().last_error() {
                     last if last == "none" => e.to_string(),
                     last => format!("{e}; {last}"),
