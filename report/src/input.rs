@@ -61,7 +61,7 @@ impl Input {
     pub(crate) fn read(dir: &RunDir, max_violations: usize) -> Result<Self, artifacts::Error> {
         let run = dir.run()?;
         let collected = seen(dir.collected(), "nothing was collected");
-        let findings = seen(dir.findings(), "there is no findings.json: verify has not run");
+        let findings = seen(dir.findings(), "verify has not run: there is no findings.json");
         Ok(Self {
             events: events(dir),
             snapshots: snapshots(dir),
@@ -116,7 +116,7 @@ fn drains(dir: &RunDir) -> Vec<(&'static str, Drain)> {
 fn violations(dir: &RunDir, max: usize) -> Seen<Violations> {
     let path = dir.path("violations.jsonl");
     let file =
-        File::open(&path).map_err(|_| "there is no violations.jsonl: verify has not run".to_owned())?;
+        File::open(&path).map_err(|_| "verify has not run: there is no violations.jsonl".to_owned())?;
     let mut out = Violations::default();
     for line in BufReader::with_capacity(1 << 18, file).split(b'\n') {
         let violation = line

@@ -129,13 +129,20 @@ fn diff(page: &Page) -> String {
             pair.title,
             prose(&pair.left),
             prose(&pair.right),
-            pair.summary
+            why_or(&pair.unobserved, &pair.summary)
         ));
         if !body.trim().is_empty() {
             out.push_str(&format!("\n```diff\n{body}```\n"));
         }
     }
     out
+}
+
+fn why_or(unobserved: &[String], summary: &str) -> String {
+    match unobserved.first() {
+        Some(why) => format!("Not observed: {}.", prose(why)),
+        None => summary.to_owned(),
+    }
 }
 
 /// Lines of a code block; none can end it, because none begins with a backtick.

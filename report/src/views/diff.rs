@@ -1,10 +1,12 @@
 //! Before and after, side by side: what changed, what came, what went, and whether it should have.
 
+use std::collections::BTreeSet;
+
 use artifacts::snapshot::Snapshot;
 use serde::Serialize;
 
 use super::Limits;
-use super::flatten::{Group, Values};
+use super::flatten::Group;
 use super::marks::{self, Part};
 use crate::input::{Input, Seen};
 use crate::text::{clip, count};
@@ -23,30 +25,41 @@ pub(crate) struct Pair {
     pub(crate) about: &'static str,
     pub(crate) left: String,
     pub(crate) right: String,
+    /// Why there is nothing to compare.
+    pub(crate) unobserved: Vec<String>,
     pub(crate) summary: String,
+    /// Groups with a difference.
     pub(crate) blocks: Vec<Block>,
-    /// Groups in which nothing differs.
-    pub(crate) equal: Vec<Block>,
+    /// Groups without one, or of which only one side was observed.
+    pub(crate) folded: Vec<Block>,
+    /// Groups that neither side has, with the reason.
+    pub(crate) absent: Vec<Block>,
 }
 
 /// One group of values.
 #[derive(Debug, Serialize)]
 pub(crate) struct Block {
     pub(crate) title: &'static str,
-    /// Why a side has nothing to show.
+    /// `=`, or `?` when one side was not observed.
+    pub(crate) sign: &'static str,
+    /// Why a side, or a value, has nothing to show.
     pub(crate) unobserved: Vec<String>,
     pub(crate) rows: Vec<Row>,
     pub(crate) same: Vec<Row>,
     /// `12 unchanged`
     pub(crate) same_count: String,
     pub(crate) hidden: Option<String>,
+    #[serde(skip)]
+    differences: u64,
+    #[serde(skip)]
+    odd: u64,
 }
 
 /// One value on both sides.
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
     pub(crate) name: String,
-    /// `=`, `±`, `+`, `−`
+    /// `=`, `±`, `+`, `−`, `?`
     pub(crate) sign: &'static str,
     /// The sign in a word.
     pub(crate) word: &'static str,
@@ -65,119 +78,156 @@ enum Expected {
     Either,
 }
 
-const BEFORE_AFTER: [Group; 14] = Group::ALL;
 const CARRIED: [Group; 4] = [Group::Tables, Group::Sequences, Group::Roles, Group::Settings];
 
 /// Builds the view.
 pub(crate) fn view(input: &Input, limits: Limits) -> View {
     View {
         pairs: vec![
-            pair(input, limits, ("before", "after"), &BEFORE_AFTER),
             pair(input, limits, ("cut", "restored"), &CARRIED),
+            pair(input, limits, ("before", "after"), &Group::ALL),
         ],
     }
 }
 
+/// What is compared.
+#[derive(Clone, Copy)]
+struct Sides<'a> {
+    left: &'a Seen<Snapshot>,
+    right: &'a Seen<Snapshot>,
+    /// Everything must be equal.
+    carried: bool,
+}
+
 fn pair(input: &Input, limits: Limits, names: (&'static str, &'static str), groups: &[Group]) -> Pair {
-    let carried = names.0 == "cut";
-    let side = |name: &str| input.snapshots.iter().find(|(n, _)| *n == name).map(|(_, s)| s);
-    let (left, right) = (side(names.0), side(names.1));
-    let blocks: Vec<Block> = groups.iter().map(|g| block(*g, left, right, carried, limits)).collect();
-    let (equal, blocks): (Vec<Block>, Vec<Block>) = blocks
-        .into_iter()
-        .filter(Block::anything)
-        .partition(|b| b.rows.is_empty() && b.unobserved.is_empty());
-    let rows = || blocks.iter().flat_map(|b| &b.rows);
-    let odd = rows().filter(|r| r.odd).count() as u64;
-    let (title, about) = if carried {
+    let never = Err("no such snapshot".to_owned());
+    let side = |name: &str| input.snapshots.iter().find(|(n, _)| *n == name).map_or(&never, |(_, s)| s);
+    let sides = Sides { left: side(names.0), right: side(names.1), carried: names.0 == "cut" };
+    let all: Vec<Block> = groups.iter().map(|group| block(*group, sides, limits)).collect();
+    let differences = all.iter().map(|b| b.differences).sum();
+    let odd = all.iter().map(|b| b.odd).sum();
+    let (absent, rest): (Vec<Block>, Vec<Block>) =
+        all.into_iter().partition(|b| b.rows.is_empty() && b.same.is_empty());
+    let (folded, blocks) = rest.into_iter().partition(|b| b.rows.is_empty());
+    let (id, title, about) = if sides.carried {
         (
+            "carried-over",
             "What the upgrade carried over",
-            "The old database at the cut and the new one before anything wrote to it. Rows, sequences and roles must be equal.",
+            "The old database at the cut and the new one before anything wrote to it. Rows, sequences and roles \
+             must be equal.",
         )
     } else {
         (
-            "Before and after",
-            "The whole arrangement before the procedure and at its end. Positions and counters are expected to move.",
+            "start-to-end",
+            "From start to end",
+            "The whole arrangement before the procedure and at its end. Positions and counters are expected to \
+             move.",
         )
     };
+    let unobserved: Vec<String> = [sides.left, sides.right]
+        .into_iter()
+        .filter_map(|s| s.as_ref().err())
+        .map(|why| clip(why, 300))
+        .collect();
     Pair {
-        id: if carried { "carried-over" } else { "before-and-after" },
+        id,
         title,
         about,
-        left: label(left, names.0),
-        right: label(right, names.1),
-        summary: match (rows().count() as u64, odd) {
-            (0, _) => "No difference.".into(),
-            (n, 0) => format!("{}, none of them unexpected.", count(n, "difference")),
-            (n, odd) => {
-                format!("{}, {odd} of them where the value should have stayed.", count(n, "difference"))
-            }
-        },
+        left: label(sides.left, names.0),
+        right: label(sides.right, names.1),
+        summary: if unobserved.is_empty() { summary(differences, odd) } else { String::new() },
+        unobserved,
         blocks,
-        equal,
+        folded,
+        absent: absent.into_iter().filter(|b| !b.unobserved.is_empty()).collect(),
+    }
+}
+
+fn summary(differences: u64, odd: u64) -> String {
+    match (differences, odd) {
+        (0, _) => "No difference.".into(),
+        (n, 0) => format!("{}, none where a value should have stayed.", count(n, "difference")),
+        (n, odd) => format!("{}, {odd} where a value should have stayed.", count(n, "difference")),
     }
 }
 
 /// `before: old server, 15.18`
-fn label(snapshot: Option<&Seen<Snapshot>>, name: &str) -> String {
+fn label(snapshot: &Seen<Snapshot>, name: &str) -> String {
     match snapshot {
-        Some(Ok(s)) => format!("{name}: {} server, {}", s.server.role, clip(&s.server.version, 40)),
-        _ => format!("{name}: not observed"),
+        Ok(s) => format!("{name}: {} server, {}", s.server.role, clip(&s.server.version, 40)),
+        Err(_) => format!("{name}: not observed"),
     }
 }
 
-impl Block {
-    fn anything(&self) -> bool {
-        !self.rows.is_empty() || !self.same.is_empty() || !self.unobserved.is_empty()
-    }
-}
-
-fn block(
-    group: Group,
-    left: Option<&Seen<Snapshot>>,
-    right: Option<&Seen<Snapshot>>,
-    carried: bool,
-    limits: Limits,
-) -> Block {
-    let mut unobserved: Vec<String> = [left, right].into_iter().filter_map(|s| missing(group, s)).collect();
-    unobserved.dedup();
-    let values = |s: Option<&Seen<Snapshot>>| match s {
-        Some(Ok(s)) => group.values(s),
-        _ => Values::new(),
-    };
-    let (before, after) = (values(left), values(right));
-    let names: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+fn block(group: Group, sides: Sides<'_>, limits: Limits) -> Block {
+    let values = |s: &Seen<Snapshot>| s.as_ref().map(|s| group.values(s)).unwrap_or_default();
+    let (before, after) = (values(sides.left), values(sides.right));
+    let (blind, unobserved) = unobserved(group, sides);
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     let rows = names.into_iter().map(|name| {
-        let expected = if carried { Expected::Stays } else { expected(group, name) };
-        // With one side unobserved nothing can be called a change.
-        let judged = if unobserved.is_empty() { expected } else { Expected::Either };
-        row(name, before.get(name), after.get(name), judged, limits)
+        let one_sided = before.contains_key(name) != after.contains_key(name);
+        let expected = match (sides.carried, group) {
+            (true, Group::Settings) => Expected::Either,
+            (true, _) => Expected::Stays,
+            (false, _) => expected(group, name, one_sided),
+        };
+        let row = row(name, before.get(name), after.get(name), expected, limits);
+        if blind { row.not_compared() } else { row }
     });
-    let (mut same, mut rows): (Vec<Row>, Vec<Row>) = rows.partition(|r| r.sign == "=");
+    let (mut same, mut rows): (Vec<Row>, Vec<Row>) = rows.partition(|r| matches!(r.sign, "=" | "?"));
     rows.sort_by_key(|r| !r.odd);
-    let total = rows.len();
-    let same_count = same.len() as u64;
+    let (differences, equal) = (rows.len(), same.len());
+    let odd = rows.iter().filter(|r| r.odd).count() as u64;
     rows.truncate(limits.rows);
     same.truncate(limits.rows);
-    let hidden = total.saturating_sub(rows.len()) + (same_count as usize).saturating_sub(same.len());
+    let hidden = differences - rows.len() + equal - same.len();
     Block {
         title: group.title(),
+        sign: if blind { "?" } else { "=" },
         unobserved,
         rows,
         same,
-        same_count: format!("{same_count} unchanged"),
+        same_count: format!("{equal} {}", if blind { "not compared" } else { "unchanged" }),
         hidden: (hidden > 0).then(|| format!("{hidden} more in the snapshots")),
+        differences: differences as u64,
+        odd,
     }
 }
 
-/// Why a side shows nothing of a group.
-fn missing(group: Group, snapshot: Option<&Seen<Snapshot>>) -> Option<String> {
-    match snapshot? {
-        Err(why) => Some(clip(why, 300)),
-        Ok(s) => {
-            let reason = |p: &&str| s.unobserved.get(*p).map(|why| format!("{}: {}", s.name, clip(why, 300)));
-            group.pointers().iter().find_map(reason)
+/// Whether a side of a group was not observed at all, and every reason that the snapshots give for
+/// the group or for a value of it.
+fn unobserved(group: Group, sides: Sides<'_>) -> (bool, Vec<String>) {
+    let mut blind = false;
+    let mut reasons: Vec<(&str, String)> = Vec::new();
+    for snapshot in [sides.left, sides.right] {
+        let Ok(s) = snapshot else {
+            blind = true;
+            continue;
+        };
+        for (pointer, why) in &s.unobserved {
+            let whole = group.pointers().contains(&pointer.as_str());
+            let inside =
+                group.pointers().iter().any(|p| pointer.strip_prefix(p).is_some_and(|r| r.starts_with('/')));
+            blind |= whole;
+            if whole || inside {
+                let value = if whole { String::new() } else { format!("{}: ", clip(pointer, 120)) };
+                reasons.push((&s.name, format!("{value}{}", clip(why, 300))));
+            }
         }
+    }
+    let text = match reasons.as_slice() {
+        [(_, one), (_, other)] if one == other => vec![one.clone()],
+        _ => reasons.iter().take(20).map(|(name, why)| format!("{}: {why}", clip(name, 40))).collect(),
+    };
+    (blind, text)
+}
+
+impl Row {
+    /// A value of which only one side was observed says nothing about a change.
+    fn not_compared(mut self) -> Self {
+        (self.sign, self.word, self.note, self.odd) = ("?", "not compared", "", false);
+        self.before.iter_mut().chain(&mut self.after).for_each(|part| part.changed = false);
+        self
     }
 }
 
@@ -212,10 +262,12 @@ fn row(
 }
 
 /// What a procedure that works leaves alone, and what it must move.
-fn expected(group: Group, name: &str) -> Expected {
+fn expected(group: Group, name: &str, added_or_removed: bool) -> Expected {
     use Expected::{Either, Moves, Stays};
     match group {
         Group::Server | Group::Offset | Group::Tables | Group::Sequences | Group::Audit => Moves,
+        // A column that only one of the versions has says nothing.
+        Group::Slot if added_or_removed => Either,
         Group::Slot => match name {
             "slot_name"
             | "plugin"

@@ -223,7 +223,7 @@ fn retained(samples: &[Sample<'_>], x: Scale, top: f64, bottom: f64) -> Option<P
     if max.is_nan() {
         return None;
     }
-    let y = Scale::new((0.0, max.max(1.0) * 1.04), (bottom, top));
+    let y = Scale::new((0.0, max.max(1.0) * 1.25), (bottom, top));
     let mut panel = panel("WAL kept for slot", top, bottom);
     panel.legend = legend(&[("retained", format!("at most {}", bytes(max as u64)))], top);
     panel.grid = vec![Grid { y: px(y.at(max)), text_y: px(y.at(max) + 3.5), label: bytes(max as u64) }];

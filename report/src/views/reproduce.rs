@@ -76,40 +76,44 @@ pub(crate) fn view(input: &Input) -> View {
     }
 }
 
-/// The command line that makes this run.
+/// The command line that makes this run: everything that was asked for, defaults included, so
+/// that it stays the same run when a default changes.
 fn again(run: &Run) -> String {
-    let mut args: Vec<String> = vec!["cargo xtask upgrade".into()];
-    let mut add = |flag: &str, value: String| args.push(format!("--{flag} {}", quote(&value)));
-    add("option", run.option.clone());
-    add("from", run.from.to_string());
-    add("to", run.to.to_string());
-    if let Some(transfer) = &run.transfer {
-        add("transfer", transfer.clone());
-    }
-    add("lsn-case", run.lsn_case.clone());
-    if !run.safeguards.left_out.is_empty() && !run.as_written {
-        add("without", run.safeguards.left_out.join(","));
-    }
-    add("stack", run.stack.kind.clone());
-    add("kafka", run.kafka.clone());
-    add("format", run.format.clone());
     let w = &run.workload;
-    if let Some(changes) = w.changes {
-        add("changes", changes.to_string());
-    }
-    if let Some(seconds) = w.duration_s {
-        add("duration", seconds.to_string());
-    }
-    add("rate", w.rate.to_string());
-    add("clients", w.clients.to_string());
-    add("seed", w.seed.to_string());
-    if run.as_written {
-        args.push("--as-written".into());
-    }
-    if run.allow_repeats {
-        args.push("--allow-repeats".into());
-    }
-    args.join(" ")
+    let text = |value: &str| Some(value.to_owned());
+    let unless = |value: &str, default: &str| (value != default).then(|| value.to_owned());
+    let left_out = run.safeguards.left_out.join(",");
+    let valued = [
+        ("option", text(&run.option)),
+        ("from", Some(run.from.to_string())),
+        ("to", Some(run.to.to_string())),
+        ("transfer", run.transfer.clone()),
+        ("lsn-case", text(&run.lsn_case)),
+        ("without", if run.as_written { None } else { unless(&left_out, "") }),
+        ("changes", w.changes.map(|n| n.to_string())),
+        ("duration", w.duration_s.map(|n| n.to_string())),
+        ("rate", Some(w.rate.to_string())),
+        ("clients", Some(w.clients.to_string())),
+        ("tx-size", Some(w.tx_size.to_string())),
+        ("mix", Some(format!("{}:{}:{}", w.mix.insert, w.mix.update, w.mix.delete))),
+        ("key-skew", Some(w.key_skew.to_string())),
+        ("row-size", Some(w.row_size.to_string())),
+        ("seed-rows", Some(w.seed_rows.to_string())),
+        ("seed", Some(w.seed.to_string())),
+        ("stack", text(&run.stack.kind)),
+        ("name", unless(&run.stack.name, "lab")),
+        ("kafka", unless(&run.kafka, "kraft")),
+        ("format", unless(&run.format, "json")),
+    ];
+    let switches = [
+        ("as-written", run.as_written),
+        ("no-heartbeat", run.heartbeat_ms == 0),
+        ("audit", run.audit),
+        ("allow-repeats", run.allow_repeats),
+    ];
+    let valued = valued.into_iter().filter_map(|(flag, value)| Some(format!(" --{flag} {}", quote(&value?))));
+    let switches = switches.into_iter().filter(|(_, on)| *on).map(|(flag, _)| format!(" --{flag}"));
+    std::iter::once("cargo xtask upgrade".to_owned()).chain(valued).chain(switches).collect()
 }
 
 /// An argument as a shell reads it back.

@@ -18,7 +18,7 @@ pub(crate) const LEFT: f64 = 176.0;
 /// Where the plots end.
 pub(crate) const RIGHT: f64 = WIDTH - 14.0;
 const BAND_HEIGHT: f64 = 17.0;
-const TOP: f64 = 22.0;
+const TOP: f64 = 34.0;
 const MAX_BANDS: usize = 60;
 
 /// What the section shows.
@@ -27,6 +27,11 @@ pub(crate) struct View {
     pub(crate) unobserved: Option<String>,
     pub(crate) width: String,
     pub(crate) height: String,
+    /// Edges of the plots, and where names end.
+    pub(crate) left: String,
+    pub(crate) right: String,
+    pub(crate) plot_width: String,
+    pub(crate) names_x: String,
     /// The drawing in words.
     pub(crate) description: String,
     pub(crate) notes: Vec<String>,
@@ -34,6 +39,7 @@ pub(crate) struct View {
     pub(crate) ticks: Vec<Tick>,
     pub(crate) grid_top: String,
     pub(crate) grid_bottom: String,
+    pub(crate) grid_height: String,
     pub(crate) axis_y: String,
     pub(crate) pause: Option<Pause>,
     pub(crate) cut: Option<Tick>,
@@ -67,7 +73,7 @@ pub(crate) struct Tick {
 pub(crate) struct Pause {
     pub(crate) x: String,
     pub(crate) width: String,
-    pub(crate) middle: String,
+    pub(crate) text_x: String,
     pub(crate) label: String,
 }
 
@@ -104,12 +110,17 @@ pub(crate) fn view(input: &Input) -> View {
         unobserved: None,
         width: px(WIDTH),
         height: px(bottom + 24.0),
+        left: px(LEFT),
+        right: px(RIGHT),
+        plot_width: px(RIGHT - LEFT),
+        names_x: px(LEFT - 10.0),
         description: describe(input, start, stop),
         notes: notes(input, &all, &shown),
         bands: shown.iter().enumerate().map(|(i, s)| band(i, s, x)).collect(),
         ticks: ticks(from, to, x),
         grid_top: px(TOP - 4.0),
         grid_bottom: px(bottom),
+        grid_height: px(bottom - TOP + 4.0),
         axis_y: px(bottom + 14.0),
         pause: pause(input, x),
         cut: cut(&shown).map(|t| Tick { x: px(x.at(t.timestamp_millis() as f64)), label: "cut".into() }),
@@ -123,12 +134,17 @@ fn empty() -> View {
         unobserved: None,
         width: px(WIDTH),
         height: px(0.0),
+        left: px(LEFT),
+        right: px(RIGHT),
+        plot_width: px(RIGHT - LEFT),
+        names_x: px(LEFT - 10.0),
         description: String::new(),
         notes: Vec::new(),
         bands: Vec::new(),
         ticks: Vec::new(),
         grid_top: px(0.0),
         grid_bottom: px(0.0),
+        grid_height: px(0.0),
         axis_y: px(0.0),
         pause: None,
         cut: None,
@@ -200,7 +216,7 @@ fn pause(input: &Input, x: Scale) -> Option<Pause> {
     Some(Pause {
         x: px(from),
         width: px(to - from),
-        middle: px((from + to) / 2.0),
+        text_x: px(from + 4.0),
         label: format!("no writes for {}", duration(gap)),
     })
 }

@@ -63,7 +63,7 @@ pub(crate) fn view(input: &Input) -> View {
             View {
                 word: findings.verdict.to_string().to_uppercase(),
                 class,
-                sentence: clip(&sentence(input, findings), 1_200),
+                sentence: format!("{}.", clip(sentence(input, findings).trim_end_matches('.'), 1_200)),
                 meaning,
                 alerts,
                 facts,
@@ -73,7 +73,7 @@ pub(crate) fn view(input: &Input) -> View {
         Err(why) => View {
             word: "NO VERDICT YET".into(),
             class: "unknown",
-            sentence: clip(&format!("There is no verdict yet: {why}."), 1_200),
+            sentence: format!("{}.", clip(why, 1_200)),
             meaning: "What was observed so far is below.",
             alerts,
             facts,
