@@ -5,9 +5,12 @@ use std::path::PathBuf;
 /// An error of this crate. A lost connection is none: the workload waits for it to come back.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The ledger cannot be read or written. Nothing is sent after that.
-    #[error("{0}; nothing more was sent")]
+    /// The ledger cannot be opened or read.
+    #[error(transparent)]
     Ledger(#[from] artifacts::Error),
+    /// The ledger cannot be written (a full disk). Nothing is sent after that.
+    #[error("{0}; nothing more was sent")]
+    Unwritten(artifacts::Error),
     /// The ledger was begun with another seed.
     #[error("{} was begun with seed {found}, not {asked}: leave --seed out or name another --ledger", path.display())]
     OtherSeed {

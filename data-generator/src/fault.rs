@@ -38,10 +38,13 @@ impl fmt::Display for Fault {
 impl From<tokio_postgres::Error> for Fault {
     fn from(error: tokio_postgres::Error) -> Self {
         if let Some(db) = error.as_db_error() {
+            let code = db.code().code();
+            // Connection exceptions and "statement completion unknown": a proxy may send them.
+            let unsure = code.starts_with("08") || code == "40003";
             return Self {
-                sqlstate: Some(db.code().code().to_owned()),
+                sqlstate: Some(code.to_owned()),
                 broken: false,
-                refused: db.parsed_severity() == Some(Severity::Error),
+                refused: db.parsed_severity() == Some(Severity::Error) && !unsure,
                 text: db.message().to_owned(),
             };
         }

@@ -37,12 +37,12 @@ impl Ledger {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(open) = writer.as_mut() else {
             let closed = std::io::Error::other("an earlier write has failed");
-            return Err(artifacts::Error::io("write", &self.path)(closed).into());
+            return Err(Error::Unwritten(artifacts::Error::io("write", &self.path)(closed)));
         };
         let written = open.write(entry);
         if written.is_err() {
             *writer = None;
         }
-        Ok(written?)
+        written.map_err(Error::Unwritten)
     }
 }

@@ -248,7 +248,8 @@ async fn a_row_somebody_else_has_changed_counts_as_not_touched() {
     let options = ["--changes=300", "--mix=10:80:10"];
     assert!(server.generator(&files).args(options).status().unwrap().success(), "{}", files.said());
     let summary = files.read_summary();
-    assert!(summary.untouched > 0 && summary.untouched <= SEED_ROWS, "{summary:?}");
+    // A transaction may try a row more than once before it learns.
+    assert!(summary.untouched > 0 && summary.untouched < 2 * SEED_ROWS, "{summary:?}");
     let truth = Truth::read(&files.ledger(), &admin).await;
     assert_eq!(truth.counts.values().sum::<i64>() as u64, summary.acknowledged.total());
 }

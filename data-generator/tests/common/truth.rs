@@ -1,4 +1,4 @@
-//! The ledger against the database: after unknown fates are settled by `pg_xact_status`, every
+//! The ledger against the database: after unknown fates are settled, every
 //! row, version and digest must be the same, and the audit triggers must have counted the same.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +20,27 @@ struct Transaction {
     /// None while unknown.
     committed: Option<bool>,
     has_fate: bool,
+}
+
+impl Transaction {
+    /// Without an id it never had COMMIT sent. A server that has crashed may have given the id to
+    /// another transaction.
+    async fn settle(&self, admin: &Client) -> bool {
+        let Some(xid) = &self.xid else { return false };
+        let status = super::until("the transaction has ended", async || {
+            let row = admin.query_one("SELECT pg_xact_status($1::text::xid8)", &[xid]).await.unwrap();
+            row.get::<_, Option<String>>(0).filter(|status| status != "in progress")
+        })
+        .await;
+        let there =
+            data_generator::left_its_rows(admin, &self.changes, &self.keys, &self.counts).await.unwrap();
+        match (status.as_str(), there) {
+            ("committed", false) => println!("transaction id {xid} was given out twice"),
+            ("aborted", true) => panic!("{self:?} has left rows"),
+            _ => {}
+        }
+        there
+    }
 }
 
 /// What a ledger says.
@@ -49,7 +70,7 @@ impl Truth {
             truth.without_fate += usize::from(!transaction.has_fate);
             if transaction.committed.is_none() {
                 truth.unknown += 1;
-                transaction.committed = Some(settle(transaction.xid.as_deref(), admin).await);
+                transaction.committed = Some(transaction.settle(admin).await);
             }
         }
         truth.play();
@@ -133,8 +154,9 @@ impl Truth {
                 found.insert((table.clone(), i64::from(id)), (ver as u32, Digest::try_from(digest).unwrap()));
             }
         }
-        assert_eq!(self.rows.len(), found.len());
-        assert_eq!(self.rows, found);
+        assert_eq!(self.rows.len(), found.len(), "rows");
+        let differ = self.rows.iter().find(|(key, row)| found.get(key) != Some(row));
+        assert_eq!(differ, None, "the ledger has another row than the database");
         let sql = "SELECT tbl, op, count(*) FROM audit.changes GROUP BY tbl, op";
         let rows = admin.query(sql, &[]).await.unwrap();
         let audit: BTreeMap<_, _> = rows.iter().map(|r| ((r.get(0), r.get(1)), r.get::<_, i64>(2))).collect();
@@ -149,18 +171,4 @@ impl Truth {
             }
         }
     }
-}
-
-/// A transaction without an id never had COMMIT sent.
-async fn settle(xid: Option<&str>, admin: &Client) -> bool {
-    let Some(xid) = xid else { return false };
-    super::until("the transaction has ended", async || {
-        let row = admin.query_one("SELECT pg_xact_status($1::text::xid8)", &[&xid]).await.unwrap();
-        match row.get::<_, Option<&str>>(0) {
-            Some("committed") => Some(true),
-            Some("aborted") => Some(false),
-            _ => None,
-        }
-    })
-    .await
 }
