@@ -3,9 +3,28 @@
 //!
 //! What is absent: nothing here knows a step of the procedure or decides a verdict.
 
+mod backend;
+mod command;
 pub mod connect;
 pub mod connector;
+mod daemon;
+pub mod doctor;
+mod error;
 pub mod kafka;
+mod lock;
+mod native;
 pub mod observe;
+mod paths;
+mod ports;
 pub mod postgres;
+mod procfs;
+mod progress;
+mod provision;
+mod state;
 pub mod wait;
+
+pub use backend::{Down, Endpoints, Options, PostgresEndpoint, Stack};
+pub use daemon::{ExitInfo, ServiceStatus};
+pub use error::{Error, Result};
+pub use lock::StackLock;
+pub use state::Secrets;

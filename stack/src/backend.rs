@@ -1,0 +1,280 @@
+//! The stack as the steps see it: endpoints and a handful of verbs. Which backend runs it is
+//! decided here and nowhere else.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use artifacts::snapshot::Role;
+
+use crate::daemon::{ExitInfo, ServiceStatus};
+use crate::doctor::{self, Check};
+use crate::error::{Error, Result};
+use crate::native::Native;
+use crate::observe::Shared;
+use crate::state::Secrets;
+
+const LONGEST_NAME: usize = 32;
+
+/// Which stack, and what it may do.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Lower-case letters, digits and dashes.
+    pub name: String,
+    /// Missing system packages may be added (as root, on Debian).
+    pub install: bool,
+    /// 5432, 5433, 9092 and 8083 instead of free ports.
+    pub standard_ports: bool,
+}
+
+/// Where the components answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoints {
+    /// The servers; empty before the first `up`.
+    pub postgres: BTreeMap<Role, PostgresEndpoint>,
+    /// `127.0.0.1:PORT`
+    pub kafka: String,
+    /// `http://127.0.0.1:PORT`
+    pub connect: String,
+}
+
+/// Where a server answers, or will.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PostgresEndpoint {
+    /// Address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// `15.18`
+    pub version: String,
+}
+
+impl Endpoints {
+    /// A server; none before the first `up`.
+    pub fn postgres(&self, role: Role) -> Option<&PostgresEndpoint> {
+        self.postgres.get(&role)
+    }
+
+    /// Before the first `up` the ports are not known.
+    pub(crate) fn none() -> Self {
+        Self {
+            postgres: BTreeMap::new(),
+            kafka: "127.0.0.1:PORT".into(),
+            connect: "http://127.0.0.1:PORT".into(),
+        }
+    }
+}
+
+/// What [`Stack::down`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Down {
+    /// Processes that were running.
+    pub ended: usize,
+}
+
+/// The components of one named stack. Opening it starts nothing; dropping it ends nothing.
+pub struct Stack {
+    backend: Backend,
+}
+
+enum Backend {
+    Native(Native),
+}
+
+impl Stack {
+    /// Reads what the stack remembers, if anything.
+    ///
+    /// # Errors
+    /// A name that cannot be a folder's; a state written by a later version of the tool.
+    pub fn open(options: Options) -> Result<Self> {
+        check_name(&options.name)?;
+        Ok(Self { backend: Backend::Native(Native::open(options)?) })
+    }
+
+    /// `native`
+    pub fn kind(&self) -> &'static str {
+        match &self.backend {
+            Backend::Native(_) => "native",
+        }
+    }
+
+    /// Provisions, starts (or re-uses) Kafka and Kafka Connect, and always starts a fresh server
+    /// of major version `from`: clusters of earlier rehearsals are stopped and deleted. Begins a
+    /// new [`generation`](Self::generation). Works after a crash of anything.
+    ///
+    /// # Errors
+    /// [`Error::Preflight`] when something is missing on this machine; a component that does not
+    /// become ready, with the last lines of its log.
+    pub async fn up(&mut self, from: u32, to: u32, observer: &Shared) -> Result<()> {
+        let Backend::Native(native) = &mut self.backend;
+        native.up(from, to, observer).await
+    }
+
+    /// Restarts what has died; deletes nothing. A server that was stopped on purpose stays so.
+    ///
+    /// # Errors
+    /// As [`Stack::up`]; the stack was never up.
+    pub async fn ensure_running(&mut self, observer: &Shared) -> Result<()> {
+        let Backend::Native(native) = &mut self.backend;
+        native.ensure_running(observer).await
+    }
+
+    /// Starts an empty server of the later version on the second port; the old one goes on.
+    ///
+    /// # Errors
+    /// As [`Stack::up`]; the stack was never up.
+    pub async fn replace_postgres(&mut self, observer: &Shared) -> Result<()> {
+        let Backend::Native(native) = &mut self.backend;
+        native.replace_postgres(observer).await
+    }
+
+    /// Stops a server by a fast shutdown and, after 90 s, by SIGKILL. Its data stays.
+    ///
+    /// # Errors
+    /// The stack was never up; a process survives SIGKILL.
+    pub async fn stop_postgres(&mut self, role: Role) -> Result<ExitInfo> {
+        let Backend::Native(native) = &mut self.backend;
+        native.stop_postgres(role).await
+    }
+
+    /// Starts a server on the data it has.
+    ///
+    /// # Errors
+    /// There is no such server; it does not become ready.
+    pub async fn start_postgres(&mut self, role: Role, observer: &Shared) -> Result<()> {
+        let Backend::Native(native) = &mut self.backend;
+        native.start_postgres(role, observer).await
+    }
+
+    /// Runs `psql`, `pg_dump`, `pg_dumpall` or `pg_restore` of a server's version against that
+    /// server as superuser, and returns what it wrote to stdout.
+    ///
+    /// # Errors
+    /// Its exit code is not 0; the message has its last lines and the command.
+    pub async fn exec(&self, tool: &str, role: Role, args: &[&str], observer: &Shared) -> Result<String> {
+        let Backend::Native(native) = &self.backend;
+        native.exec(tool, role, args, observer).await
+    }
+
+    /// Starts a process that belongs to the stack: with a log, and ended by [`Stack::down`].
+    /// It sees `PATH`, `LC_ALL`, `HOME` (the stack's folder) and `env`.
+    ///
+    /// # Errors
+    /// It cannot be started, or the service already runs.
+    pub async fn spawn(
+        &self,
+        service: &str,
+        program: &Path,
+        args: &[String],
+        env: &[(String, String)],
+    ) -> Result<()> {
+        let Backend::Native(native) = &self.backend;
+        native.spawn(service, program, args, env)
+    }
+
+    /// Ends a process: SIGTERM (PostgreSQL: SIGINT), then SIGKILL after the deadline.
+    ///
+    /// # Errors
+    /// It survives SIGKILL.
+    pub async fn stop(&self, service: &str, deadline: Duration) -> Result<ExitInfo> {
+        let Backend::Native(native) = &self.backend;
+        native.stop(service, deadline).await
+    }
+
+    /// A process of the stack; none when it was not started since the last stop.
+    pub fn service(&self, name: &str) -> Option<ServiceStatus> {
+        let Backend::Native(native) = &self.backend;
+        native.service(name)
+    }
+
+    /// Every process that was started and not stopped, by name.
+    pub fn processes(&self) -> Vec<ServiceStatus> {
+        let Backend::Native(native) = &self.backend;
+        native.processes()
+    }
+
+    /// The last lines of a component's log, without secrets.
+    pub fn last_log_lines(&self, service: &str) -> String {
+        let Backend::Native(native) = &self.backend;
+        native.last_log_lines(service)
+    }
+
+    /// Copies what each component has logged since `up`, one file per component, without secrets.
+    ///
+    /// # Errors
+    /// A file cannot be read or written.
+    pub fn collect_logs(&self, dest: &Path) -> Result<()> {
+        let Backend::Native(native) = &self.backend;
+        native.collect_logs(dest)
+    }
+
+    /// Ends every process of the stack, also those that a crash left behind. With `volumes` data,
+    /// logs and passwords are deleted too; only `backups` stays, if there are any. May be called
+    /// again, and without a stack.
+    ///
+    /// # Errors
+    /// A process survives SIGKILL; a file cannot be removed.
+    pub async fn down(&mut self, volumes: bool) -> Result<Down> {
+        let Backend::Native(native) = &mut self.backend;
+        native.down(volumes).await
+    }
+
+    /// What this machine has and lacks. Changes nothing.
+    pub fn doctor(&self) -> Vec<Check> {
+        let Backend::Native(native) = &self.backend;
+        doctor::check(native.paths(), native.options())
+    }
+
+    /// Where the components answer.
+    pub fn endpoints(&self) -> Endpoints {
+        let Backend::Native(native) = &self.backend;
+        native.endpoints()
+    }
+
+    /// The stack's passwords.
+    pub fn secrets(&self) -> &Secrets {
+        let Backend::Native(native) = &self.backend;
+        native.secrets()
+    }
+
+    /// The stack's folder.
+    pub fn state_dir(&self) -> &Path {
+        let Backend::Native(native) = &self.backend;
+        native.dir()
+    }
+
+    /// The number of the rehearsal on this stack: 1 after the first `up`.
+    pub fn generation(&self) -> u64 {
+        let Backend::Native(native) = &self.backend;
+        native.generation()
+    }
+
+    /// `kafka`, `kafka-connect`, `debezium`, `java`, `postgresql-15`, ... and their versions.
+    pub fn versions(&self) -> BTreeMap<String, String> {
+        let Backend::Native(native) = &self.backend;
+        native.versions()
+    }
+}
+
+fn check_name(name: &str) -> Result<()> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if !name.is_empty() && name.len() <= LONGEST_NAME && !name.starts_with('-') && name.chars().all(plain) {
+        return Ok(());
+    }
+    Err(Error::Refused(format!(
+        "'{name}' cannot name a stack: use up to {LONGEST_NAME} lower-case letters, digits and dashes"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_folders_and_nothing_else() {
+        assert!(check_name("lab-2").is_ok());
+        for bad in ["", "-x", "a/b", "..", "Lab", "a b", &"x".repeat(33)] {
+            assert!(check_name(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Locks between processes: released by the kernel when their holder ends, however it ends.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
+use crate::error::{Error, Result};
+use crate::paths::{Paths, create_dir};
+use crate::procfs::Process;
+
+/// An exclusive `flock` on a file. The file stays; what it says is only for people.
+#[derive(Debug)]
+pub(crate) struct FileLock {
+    _file: File,
+}
+
+/// The lock is held by this process: id and command line.
+#[derive(Debug)]
+pub(crate) struct Held(pub(crate) String);
+
+impl FileLock {
+    /// Takes the lock if it is free.
+    ///
+    /// # Errors
+    /// The file cannot be made or locked.
+    pub(crate) fn try_acquire(path: &Path) -> Result<std::result::Result<Self, Held>> {
+        let file = open(path)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Self::held(file, path).map(Ok),
+            Err(Errno::WOULDBLOCK) => Ok(Err(Held(read_holder(file)))),
+            Err(e) => Err(Error::io("lock", path)(e.into())),
+        }
+    }
+
+    /// Takes the lock, waiting as long as it takes; `told` hears once who holds it.
+    ///
+    /// # Errors
+    /// The file cannot be made or locked.
+    pub(crate) fn acquire(path: &Path, told: impl FnOnce(&str)) -> Result<Self> {
+        match Self::try_acquire(path)? {
+            Ok(lock) => return Ok(lock),
+            Err(Held(holder)) => told(&holder),
+        }
+        let file = open(path)?;
+        flock(&file, FlockOperation::LockExclusive).map_err(|e| Error::io("lock", path)(e.into()))?;
+        Self::held(file, path)
+    }
+
+    fn held(mut file: File, path: &Path) -> Result<Self> {
+        let me = std::process::id();
+        let command = Process::of(me).map(Process::command).unwrap_or_default();
+        file.set_len(0)
+            .and_then(|()| writeln!(file, "process {me} ({command})"))
+            .map_err(Error::io("write", path))?;
+        Ok(Self { _file: file })
+    }
+}
+
+fn open(path: &Path) -> Result<File> {
+    if let Some(parent) = path.parent() {
+        create_dir(parent)?;
+    }
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    options.open(path).map_err(Error::io("open", path))
+}
+
+fn read_holder(mut file: File) -> String {
+    let mut text = String::new();
+    let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.read_to_string(&mut text));
+    match (read, text.trim()) {
+        (Ok(_), text) if !text.is_empty() => text.to_owned(),
+        _ => "another process".into(),
+    }
+}
+
+/// The right to work on a stack; given back when dropped or when the process ends.
+#[derive(Debug)]
+pub struct StackLock {
+    _lock: FileLock,
+}
+
+impl StackLock {
+    /// Takes the lock of the named stack; with `wait`, as soon as its holder gives it back.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] with the holder's process id and command line.
+    pub fn acquire(name: &str, wait: bool) -> Result<Self> {
+        let path = Paths::from_env()?.stack_lock(name);
+        if wait {
+            let told = |holder: &str| {
+                crate::progress::line(&format!("waiting for the stack '{name}', in use by {holder}"))
+            };
+            return Ok(Self { _lock: FileLock::acquire(&path, told)? });
+        }
+        match FileLock::try_acquire(&path)? {
+            Ok(lock) => Ok(Self { _lock: lock }),
+            Err(Held(holder)) => Err(Error::Busy { name: name.into(), holder }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_holder_is_refused_and_told_who_holds() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("locks/lab");
+        let lock = FileLock::try_acquire(&path).unwrap().unwrap();
+        let Held(holder) = FileLock::try_acquire(&path).unwrap().unwrap_err();
+        assert!(holder.contains(&format!("process {}", std::process::id())), "{holder}");
+        drop(lock);
+        assert!(FileLock::try_acquire(&path).unwrap().is_ok());
+    }
+}

@@ -1,0 +1,177 @@
+//! PostgreSQL clusters: made by initdb, run by `postgres` itself, deleted with each rehearsal.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use artifacts::snapshot::Role;
+use rustix::fs::{Gid, Uid, chown};
+use tokio_postgres::NoTls;
+
+use super::{Native, first_signal, port_of, service_of};
+use crate::command::{Command, User};
+use crate::daemon::Spec;
+use crate::error::{Error, Result};
+use crate::observe::Shared;
+use crate::paths::{create_dir, remove_dir, write_file};
+
+/// The database of a rehearsal.
+const DATABASE: &str = "testdb";
+const READY: Duration = Duration::from_secs(60);
+const STOP: Duration = Duration::from_secs(5);
+
+/// Both servers have the same. No Unix socket: every client is on 127.0.0.1, and the paths of
+/// sockets must not be long. No fsync: what is rehearsed is not a power failure.
+const SETTINGS: [(&str, &str); 13] = [
+    ("listen_addresses", "127.0.0.1"),
+    ("unix_socket_directories", ""),
+    ("wal_level", "logical"),
+    ("max_wal_senders", "10"),
+    ("max_replication_slots", "10"),
+    ("password_encryption", "scram-sha-256"),
+    ("fsync", "off"),
+    ("jit", "off"),
+    ("timezone", "UTC"),
+    ("log_timezone", "UTC"),
+    ("log_replication_commands", "on"),
+    ("log_line_prefix", "%m [%p] %a "),
+    ("max_connections", "100"),
+];
+
+impl Native {
+    /// Deletes what the role had and makes, starts and fills an empty cluster.
+    pub(super) async fn fresh_postgres(&self, role: Role, observer: &Shared) -> Result<()> {
+        let service = service_of(role);
+        self.daemons.stop(&service, first_signal(&service), STOP).await?;
+        self.daemons.sweep(Some(&service)).await?;
+        self.clear_log(&service);
+        let home = self.cluster(role);
+        remove_dir(&home)?;
+        self.init(role, &home, observer).await?;
+        self.run_postgres(role, observer).await?;
+        self.create_database(role).await
+    }
+
+    /// The folder of a cluster: `data`, and nothing that outlives it.
+    fn cluster(&self, role: Role) -> PathBuf {
+        self.dir.join("postgres").join(role.to_string())
+    }
+
+    async fn init(&self, role: Role, home: &Path, observer: &Shared) -> Result<()> {
+        let (state, tools) = (self.state()?, self.tools_of(role)?);
+        let user = User::for_postgres();
+        create_dir(home)?;
+        give_to(home, user)?;
+        let password = home.join("password");
+        write_file(&password, &self.secrets.postgres, 0o600)?;
+        give_to(&password, user)?;
+        let data = home.join("data");
+        let mut initdb = tools
+            .command("initdb")
+            .args([
+                "--username=postgres",
+                "--auth=scram-sha-256",
+                "--encoding=UTF8",
+                "--no-sync",
+                "--no-instructions",
+            ])
+            .args([format!("--locale={}", state.locale)])
+            .args([format!("--pwfile={}", password.display())])
+            .args([format!("--pgdata={}", data.display())]);
+        // From 18 on they are the default; the servers of a pair must agree.
+        if tools
+            .version
+            .split('.')
+            .next()
+            .and_then(|n| n.parse::<u32>().ok())
+            .is_some_and(|major| major >= 18)
+        {
+            initdb = initdb.args(["--no-data-checksums"]);
+        }
+        let initdb = initdb.cwd(home).user(user);
+        let result = initdb.run(&format!("initdb of the {role} server"), &**observer).await;
+        fs::remove_file(&password).map_err(Error::io("remove", &password))?;
+        result?;
+        let conf = data.join("postgresql.conf");
+        let mut text = fs::read_to_string(&conf).map_err(Error::io("read", &conf))?;
+        text.push_str("\n# Of the rehearsal. The port is given on the command line.\n");
+        for (name, value) in SETTINGS {
+            let _ = writeln!(text, "{name} = '{value}'");
+        }
+        fs::write(&conf, text).map_err(Error::io("write", &conf))
+    }
+
+    /// Starts the server on the data it has and waits for an answer.
+    pub(super) async fn run_postgres(&self, role: Role, observer: &Shared) -> Result<()> {
+        let service = service_of(role);
+        if self.daemons.find(&service).is_none() {
+            self.daemons.sweep(Some(&service)).await?;
+            let (port, tools) = (port_of(self.state()?, role), self.tools_of(role)?);
+            let home = self.cluster(role);
+            self.daemons.spawn(&Spec {
+                service: service.clone(),
+                program: tools.bindir.join("postgres"),
+                args: vec![
+                    "-D".into(),
+                    home.join("data").display().to_string(),
+                    "-p".into(),
+                    port.to_string(),
+                ],
+                env: tools.library_path.iter().map(|path| ("LD_LIBRARY_PATH".into(), path.clone())).collect(),
+                cwd: home,
+                user: User::for_postgres(),
+                port: Some(port),
+            })?;
+        }
+        let what = format!("{service} answers SELECT 1");
+        self.daemons.ready(&service, &what, READY, &**observer, || self.ask(role, "SELECT 1")).await
+    }
+
+    async fn create_database(&self, role: Role) -> Result<()> {
+        let made = self.ask(role, &format!("CREATE DATABASE {DATABASE}")).await;
+        made.map_err(|e| {
+            Error::Refused(format!("cannot create database {DATABASE} on the {role} server: {e}"))
+        })
+    }
+
+    /// One statement on a connection of its own.
+    async fn ask(&self, role: Role, statement: &str) -> std::result::Result<(), String> {
+        let mut config = tokio_postgres::Config::new();
+        config.host("127.0.0.1").user("postgres").password(&self.secrets.postgres).dbname("postgres");
+        config.port(self.state().map(|s| port_of(s, role)).map_err(|e| e.to_string())?);
+        config.connect_timeout(Duration::from_secs(5));
+        let (client, connection) = config.connect(NoTls).await.map_err(|e| reason(&e))?;
+        let work = async move {
+            // The connection ends when the client is dropped.
+            let result = client.batch_execute(statement).await;
+            drop(client);
+            result
+        };
+        let (result, _) = tokio::join!(work, connection);
+        result.map_err(|e| reason(&e))
+    }
+}
+
+/// The innermost cause is the one that says something.
+fn reason(e: &tokio_postgres::Error) -> String {
+    let source = std::error::Error::source(e);
+    source.map_or_else(|| e.to_string(), ToString::to_string)
+}
+
+fn give_to(path: &Path, user: Option<User>) -> Result<()> {
+    let Some(user) = user else { return Ok(()) };
+    chown(path, Some(Uid::from_raw(user.uid)), Some(Gid::from_raw(user.gid)))
+        .map_err(|e| Error::io("give away", path)(e.into()))?;
+    let mode = fs::metadata(path).map_err(Error::io("read", path))?.permissions().mode();
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(Error::io("open up", path))
+}
+
+/// `C.UTF-8` where the machine has it, else `C`: the same for both servers.
+pub(super) async fn locale(observer: &Shared) -> String {
+    let known =
+        Command::new("locale").args(["-a"]).run("listing locales", &**observer).await.unwrap_or_default();
+    let has = known.lines().any(|name| matches!(name, "C.utf8" | "C.UTF-8"));
+    if has { "C.UTF-8".into() } else { "C".into() }
+}

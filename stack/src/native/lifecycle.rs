@@ -1,0 +1,179 @@
+//! Up and down: what runs when, and what is thrown away.
+
+use std::time::Duration;
+
+use artifacts::snapshot::Role;
+
+use super::{CONNECT, KAFKA, Native, first_signal, port_of, service_of};
+use crate::backend::Down;
+use crate::daemon::ExitInfo;
+use crate::error::{Error, Result};
+use crate::observe::Shared;
+use crate::paths::{create_dir, remove_dir};
+use crate::ports::Ports;
+use crate::progress::Task;
+use crate::provision::Provision;
+use crate::state::State;
+
+const STOP: Duration = Duration::from_secs(30);
+/// Longer: an open replication connection holds a fast shutdown up.
+const STOP_POSTGRES: Duration = Duration::from_secs(90);
+/// A data folder that is about to be deleted needs no checkpoint.
+const STOP_FOR_GOOD: Duration = Duration::from_secs(5);
+
+impl Native {
+    /// Provisions, starts or re-uses Kafka and Kafka Connect, and starts a fresh old server.
+    pub(crate) async fn up(&mut self, from: u32, to: u32, observer: &Shared) -> Result<()> {
+        let provision = Provision { paths: &self.paths, install: self.options.install, observer };
+        let tools = provision.tools(&[from, to]).await?;
+        create_dir(&self.dir)?;
+        self.secrets.write(&self.dir)?;
+        self.stop_others().await?;
+        remove_dir(&self.dir.join("postgres"))?;
+        let kept = self.state.take();
+        if kept
+            .as_ref()
+            .is_none_or(|state| state.tools.kafka != tools.kafka || state.tools.java != tools.java)
+        {
+            self.stop_warm().await?;
+        }
+        let ports = self.settle_ports(kept.as_ref()).await?;
+        if kept.as_ref().is_some_and(|state| state.ports != ports) {
+            self.stop_warm().await?;
+        }
+        let locale = super::cluster::locale(observer).await;
+        let mut state = State::new(from, to, ports, locale, tools);
+        state.generation = kept.map_or(0, |state| state.generation) + 1;
+        state.postgres.insert(Role::Old, true);
+        state.log_marks = self.log_sizes();
+        state.write(&self.dir)?;
+        self.state = Some(state);
+        let task = Task::start(format!("starting PostgreSQL {from}, Kafka and Kafka Connect"));
+        tokio::try_join!(self.start_warm(observer), self.fresh_postgres(Role::Old, observer))?;
+        task.done();
+        Ok(())
+    }
+
+    /// Restarts what has died; deletes nothing.
+    pub(crate) async fn ensure_running(&mut self, observer: &Shared) -> Result<()> {
+        let state = self.state()?.clone();
+        let ports = self.settle_ports(Some(&state)).await?;
+        if ports != state.ports {
+            self.stop_warm().await?;
+            let state = self.state_mut()?;
+            state.ports = ports;
+            let state = state.clone();
+            state.write(&self.dir)?;
+        }
+        self.start_warm(observer).await?;
+        for (role, wanted) in state.postgres {
+            if wanted && self.daemons.find(&service_of(role)).is_none() {
+                self.start_postgres(role, observer).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A fresh new server beside the old one, which goes on running.
+    pub(crate) async fn replace_postgres(&mut self, observer: &Shared) -> Result<()> {
+        self.set_wanted(Role::New, true)?;
+        self.fresh_postgres(Role::New, observer).await
+    }
+
+    /// Stops a server by a fast shutdown; its data stays.
+    pub(crate) async fn stop_postgres(&mut self, role: Role) -> Result<ExitInfo> {
+        if self.state()?.postgres.contains_key(&role) {
+            self.set_wanted(role, false)?;
+        }
+        let service = service_of(role);
+        let info = self.daemons.stop(&service, first_signal(&service), STOP_POSTGRES).await?;
+        self.daemons.sweep(Some(&service)).await?;
+        Ok(info)
+    }
+
+    /// Starts a server on the data it has.
+    pub(crate) async fn start_postgres(&mut self, role: Role, observer: &Shared) -> Result<()> {
+        if !self.state()?.postgres.contains_key(&role) {
+            return Err(Error::Refused(format!("the stack '{}' has no {role} server", self.options.name)));
+        }
+        self.set_wanted(role, true)?;
+        self.run_postgres(role, observer).await
+    }
+
+    /// Ends every process; with `volumes`, removes all but backups.
+    pub(crate) async fn down(&mut self, volumes: bool) -> Result<Down> {
+        let mut ended = self.stop_others().await?;
+        ended += self.stop_warm().await?;
+        ended += self.daemons.sweep(None).await?;
+        if volumes {
+            self.state = None;
+            self.remove_all_but_backups()?;
+        }
+        Ok(Down { ended })
+    }
+
+    fn remove_all_but_backups(&self) -> Result<()> {
+        for entry in std::fs::read_dir(&self.dir).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.ends_with("backups") {
+                continue;
+            }
+            if path.is_dir() {
+                remove_dir(&path)?;
+            } else {
+                std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+            }
+        }
+        // Stays when backups are left in it.
+        let _ = std::fs::remove_dir(self.dir.join("backups"));
+        let _ = std::fs::remove_dir(&self.dir);
+        Ok(())
+    }
+
+    fn set_wanted(&mut self, role: Role, wanted: bool) -> Result<()> {
+        let dir = self.dir.clone();
+        let state = self.state_mut()?;
+        state.postgres.insert(role, wanted);
+        state.write(&dir)
+    }
+
+    /// Stops everything but Kafka and Kafka Connect: writers first.
+    async fn stop_others(&self) -> Result<usize> {
+        let services = self.daemons.services();
+        let is_postgres = |s: &&String| s.starts_with("postgres-");
+        let mut ended = 0;
+        for service in services.iter().filter(|s| *s != KAFKA && *s != CONNECT && !is_postgres(s)) {
+            ended += usize::from(self.daemons.stop(service, first_signal(service), STOP).await?.was_running);
+        }
+        for service in services.iter().filter(is_postgres) {
+            ended += usize::from(
+                self.daemons.stop(service, first_signal(service), STOP_FOR_GOOD).await?.was_running,
+            );
+            self.daemons.sweep(Some(service)).await?;
+        }
+        Ok(ended)
+    }
+
+    /// Stops Kafka Connect, then Kafka.
+    async fn stop_warm(&self) -> Result<usize> {
+        let mut ended = 0;
+        for service in [CONNECT, KAFKA] {
+            ended += usize::from(self.daemons.stop(service, first_signal(service), STOP).await?.was_running);
+            self.daemons.sweep(Some(service)).await?;
+        }
+        Ok(ended)
+    }
+
+    async fn settle_ports(&self, state: Option<&State>) -> Result<Ports> {
+        let ours = |port: u16| {
+            let Some(state) = state else { return false };
+            let runs = |service: &str| self.daemons.find(service).is_some();
+            let ports = &state.ports;
+            ((port == ports.kafka || port == ports.controller) && runs(KAFKA))
+                || (port == ports.connect && runs(CONNECT))
+                || [Role::Old, Role::New].iter().any(|r| port == port_of(state, *r) && runs(&service_of(*r)))
+        };
+        let taken = State::ports_of_others(&self.paths.state.join("stacks"), &self.dir);
+        Ports::settle(state.map(|s| s.ports.clone()), self.options.standard_ports, &taken, ours).await
+    }
+}

@@ -1,0 +1,199 @@
+//! The native backend: real programs as processes on 127.0.0.1, without containers.
+
+mod cluster;
+mod jvm;
+mod lifecycle;
+mod logs;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use artifacts::snapshot::Role;
+use rustix::process::Signal;
+
+use crate::backend::{Endpoints, Options, PostgresEndpoint};
+use crate::daemon::{Daemons, ExitInfo, ServiceStatus, Spec};
+use crate::error::{Error, Result};
+use crate::observe::Shared;
+use crate::paths::Paths;
+use crate::progress;
+use crate::state::{PostgresTools, Secrets, State, pgpass};
+
+const KAFKA: &str = "kafka";
+const CONNECT: &str = "connect";
+
+/// A stack of processes.
+pub(crate) struct Native {
+    paths: Paths,
+    options: Options,
+    dir: PathBuf,
+    daemons: Daemons,
+    state: Option<State>,
+    secrets: Secrets,
+}
+
+impl Native {
+    pub(crate) fn open(options: Options) -> Result<Self> {
+        let paths = Paths::from_env()?;
+        let dir = paths.stack(&options.name);
+        let state = match State::read(&dir) {
+            Err(e @ Error::Corrupt { .. }) => {
+                progress::line(&format!("{e}; the stack will be made anew"));
+                None
+            }
+            other => other?,
+        };
+        let secrets = Secrets::of(&dir)?;
+        Ok(Self { daemons: Daemons::new(&dir), paths, options, dir, state, secrets })
+    }
+
+    pub(crate) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    pub(crate) fn paths(&self) -> &Paths {
+        &self.paths
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(crate) fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.state.as_ref().map_or(0, |state| state.generation)
+    }
+
+    pub(crate) fn versions(&self) -> BTreeMap<String, String> {
+        let Some(state) = &self.state else { return BTreeMap::new() };
+        let tools = &state.tools;
+        let mut versions: BTreeMap<String, String> = tools
+            .postgres
+            .iter()
+            .map(|(major, t)| (format!("postgresql-{major}"), t.version.clone()))
+            .collect();
+        versions.insert("kafka".into(), tools.kafka.kafka_version.clone());
+        versions.insert("kafka-connect".into(), tools.kafka.kafka_version.clone());
+        versions.insert("debezium".into(), tools.kafka.debezium_version.clone());
+        versions.insert("java".into(), tools.java.version.clone());
+        versions
+    }
+
+    pub(crate) fn endpoints(&self) -> Endpoints {
+        let Some(state) = &self.state else { return Endpoints::none() };
+        let server = |role: Role| PostgresEndpoint {
+            host: "127.0.0.1".into(),
+            port: port_of(state, role),
+            version: self.tools_of(role).map(|tools| tools.version.clone()).unwrap_or_default(),
+        };
+        Endpoints {
+            postgres: [Role::Old, Role::New].map(|role| (role, server(role))).into(),
+            kafka: format!("127.0.0.1:{}", state.ports.kafka),
+            connect: format!("http://127.0.0.1:{}", state.ports.connect),
+        }
+    }
+
+    /// Runs a tool of a server's own version against that server.
+    pub(crate) async fn exec(
+        &self,
+        tool: &str,
+        role: Role,
+        args: &[&str],
+        observer: &Shared,
+    ) -> Result<String> {
+        let state = self.state()?;
+        let command = self.tools_of(role)?.command(tool).args(args);
+        let command = command
+            .env("PGHOST", "127.0.0.1")
+            .env("PGPORT", port_of(state, role).to_string())
+            .env("PGUSER", "postgres")
+            .env("PGPASSFILE", pgpass(&self.dir).display().to_string());
+        command.run(&format!("{tool} on the {role} server"), &**observer).await
+    }
+
+    pub(crate) fn spawn(
+        &self,
+        service: &str,
+        program: &Path,
+        args: &[String],
+        env: &[(String, String)],
+    ) -> Result<()> {
+        self.daemons.spawn(&Spec {
+            service: service.into(),
+            program: program.into(),
+            args: args.to_vec(),
+            env: env.to_vec(),
+            cwd: self.dir.clone(),
+            user: None,
+            port: None,
+        })
+    }
+
+    pub(crate) async fn stop(&self, service: &str, deadline: Duration) -> Result<ExitInfo> {
+        self.daemons.stop(service, first_signal(service), deadline).await
+    }
+
+    pub(crate) fn service(&self, name: &str) -> Option<ServiceStatus> {
+        self.daemons.status(name)
+    }
+
+    pub(crate) fn processes(&self) -> Vec<ServiceStatus> {
+        self.daemons.services().iter().filter_map(|service| self.daemons.status(service)).collect()
+    }
+
+    pub(crate) fn last_log_lines(&self, service: &str) -> String {
+        artifacts::redact::Redactor::new(self.secrets.all()).text(&self.daemons.log_tail(service))
+    }
+
+    fn state(&self) -> Result<&State> {
+        self.state.as_ref().ok_or_else(|| {
+            Error::Refused(format!(
+                "the stack '{}' is not there; make it with: cargo xtask up",
+                self.options.name
+            ))
+        })
+    }
+
+    fn state_mut(&mut self) -> Result<&mut State> {
+        let name = &self.options.name;
+        self.state.as_mut().ok_or_else(|| {
+            Error::Refused(format!("the stack '{name}' is not there; make it with: cargo xtask up"))
+        })
+    }
+
+    fn tools_of(&self, role: Role) -> Result<&PostgresTools> {
+        let state = self.state()?;
+        let major = major_of(state, role);
+        state.tools.postgres.get(&major).ok_or_else(|| {
+            Error::Refused(format!("PostgreSQL {major} was not provisioned; run: cargo xtask up"))
+        })
+    }
+}
+
+/// `postgres-old` or `postgres-new`.
+fn service_of(role: Role) -> String {
+    format!("postgres-{role}")
+}
+
+fn major_of(state: &State, role: Role) -> u32 {
+    match role {
+        Role::Old => state.from,
+        Role::New => state.to,
+    }
+}
+
+fn port_of(state: &State, role: Role) -> u16 {
+    match role {
+        Role::Old => state.ports.postgres_old,
+        Role::New => state.ports.postgres_new,
+    }
+}
+
+/// PostgreSQL's fast shutdown is SIGINT: clients are disconnected.
+fn first_signal(service: &str) -> Signal {
+    if service.starts_with("postgres-") { Signal::INT } else { Signal::TERM }
+}

@@ -1,0 +1,210 @@
+//! Gets the programs of the native stack into the cache folder: pinned, checked, once.
+//!
+//! Everything is downloaded by the machine's own package clients into a temporary folder, checked
+//! against sums that are part of this crate, and renamed into place. A folder under its final
+//! name is therefore whole; its name holds what it was made from.
+
+mod archive;
+mod kafka;
+mod postgres;
+mod system;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use artifacts::seal;
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result};
+use crate::lock::FileLock;
+use crate::observe::Shared;
+use crate::paths::{Paths, create_dir, remove_dir};
+use crate::progress;
+use crate::state::{PostgresTools, Tools};
+
+pub(crate) use kafka::Kafka;
+pub(crate) use postgres::{MAJORS, Source};
+pub(crate) use system::{Need, available, free_bytes, has_proc, remedy};
+
+/// Room for all programs, two clusters and Kafka's logs.
+pub(crate) const DISK_BYTES: u64 = 6 << 30;
+
+/// Where programs come from and who is told.
+pub(crate) struct Provision<'a> {
+    pub(crate) paths: &'a Paths,
+    /// Missing system packages may be added.
+    pub(crate) install: bool,
+    pub(crate) observer: &'a Shared,
+}
+
+impl Provision<'_> {
+    /// Everything that a stack with these major versions needs. With all of it in the cache this
+    /// uses no network and takes a fraction of a second.
+    ///
+    /// # Errors
+    /// [`Error::Preflight`] when something is missing that cannot or must not be added; a failed
+    /// download; a file that is not what was pinned.
+    pub(crate) async fn tools(&self, majors: &[u32]) -> Result<Tools> {
+        system::require_proc()?;
+        create_dir(&self.paths.cache)?;
+        let sources = majors.iter().map(|major| Source::of(*major)).collect::<Result<Vec<_>>>()?;
+        let kafka = Kafka::pinned();
+        self.check_cache(&sources, &kafka).await?;
+        let missing: Vec<&Source> = sources.iter().filter(|s| !s.is_there(self.paths)).collect();
+        let kafka_missing = !kafka.home(self.paths).exists();
+        let mut needs = vec![Need::Java];
+        needs.extend(missing.iter().filter_map(|source| source.needs()));
+        needs.extend(kafka_missing.then_some(Need::Maven));
+        if kafka_missing || !missing.is_empty() {
+            system::require_space(&self.paths.cache, DISK_BYTES)?;
+        }
+        let java = system::prepare(&needs, self.install, self.observer).await?;
+        let kafka_tools = {
+            let _lock = if kafka_missing || !missing.is_empty() { Some(self.lock().await?) } else { None };
+            let postgres = async {
+                for source in &sources {
+                    source.fetch(self).await?;
+                }
+                Ok(())
+            };
+            let ((), tools) = tokio::try_join!(postgres, kafka.fetch(self))?;
+            tools
+        };
+        let archives = archive::prepare(self, &java, &kafka_tools).await;
+        let mut postgres: BTreeMap<u32, PostgresTools> = BTreeMap::new();
+        for source in &sources {
+            postgres.insert(source.major(), source.tools(self).await?);
+        }
+        Ok(Tools { java, kafka: crate::state::KafkaTools { archives, ..kafka_tools }, postgres })
+    }
+
+    /// Compares what is in the cache with the sums taken when it was unpacked, and removes what
+    /// differs, to be downloaded again.
+    async fn check_cache(&self, sources: &[Source], kafka: &Kafka) -> Result<()> {
+        let folders: Vec<PathBuf> = sources
+            .iter()
+            .filter_map(|source| source.folder(self.paths))
+            .chain([kafka.home(self.paths)])
+            .filter(|folder| folder.exists())
+            .collect();
+        let differences = blocking(move || {
+            let check = |folder: PathBuf| (differences(&folder), folder);
+            Ok(folders.into_iter().map(check).collect::<Vec<_>>())
+        })
+        .await?;
+        for (found, folder) in differences.into_iter().filter(|(found, _)| !found.is_empty()) {
+            progress::line(&format!("{} is damaged ({}): it is made anew", folder.display(), found[0]));
+            let _lock = self.lock().await?;
+            remove_dir(&folder)?;
+        }
+        Ok(())
+    }
+
+    /// One process at a time fills the cache.
+    pub(crate) async fn lock(&self) -> Result<FileLock> {
+        let path = self.paths.cache.join("lock");
+        blocking(move || {
+            FileLock::acquire(&path, |holder| {
+                progress::line(&format!("waiting for the cache, in use by {holder}"))
+            })
+        })
+        .await
+    }
+
+    /// A folder to fill; it is gone when this is dropped, unless it was [`Unfinished::keep`]-ed.
+    pub(crate) fn unfinished(&self, what: &str) -> Result<Unfinished> {
+        let path = self.paths.cache.join(format!(".{what}.{}", std::process::id()));
+        remove_dir(&path)?;
+        create_dir(&path)?;
+        Ok(Unfinished(path))
+    }
+}
+
+/// A folder that is being filled.
+pub(crate) struct Unfinished(PathBuf);
+
+impl Unfinished {
+    /// The folder.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Seals a part of the folder with sums and moves it to its final name.
+    pub(crate) fn keep(self, part: &Path, name: &Path) -> Result<()> {
+        let sums = part.join(artifacts::run_dir::SUMS);
+        let text = seal::sums(part).map_err(|e| Error::corrupt(part, e))?;
+        std::fs::write(&sums, text).map_err(Error::io("write", &sums))?;
+        std::fs::rename(part, name).map_err(Error::io("move into place", name))
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        let _ = remove_dir(&self.0);
+    }
+}
+
+/// What differs from the sums in a folder: one sentence per file.
+pub(crate) fn differences(folder: &Path) -> Vec<String> {
+    seal::differences(folder).unwrap_or_else(|e| vec![e.to_string()])
+}
+
+/// Compares a downloaded file with its pinned sum.
+pub(crate) fn verify(file: &Path, expected: &str) -> Result<()> {
+    let found = seal::sha256_file(file).map_err(|e| Error::corrupt(file, e))?;
+    if found == expected {
+        return Ok(());
+    }
+    Err(Error::corrupt(file, format!("its sha256 is {found}, pinned is {expected}; nothing of it was used")))
+}
+
+/// The first characters of a SHA-256: enough to name a folder by what it was made from.
+pub(crate) fn short_hash(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Runs what blocks away from the threads that wait.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(e) => std::panic::resume_unwind(e.into_panic()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_file_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = Paths { cache: dir.path().into(), state: dir.path().into() };
+        let observer = crate::observe::silent();
+        let provision = Provision { paths: &paths, install: false, observer: &observer };
+        let unfinished = provision.unfinished("x").unwrap();
+        let part = unfinished.path().join("root");
+        std::fs::create_dir(&part).unwrap();
+        std::fs::write(part.join("postgres"), "1").unwrap();
+        let home = dir.path().join("postgresql-1");
+        let temporary = unfinished.path().to_owned();
+        unfinished.keep(&part, &home).unwrap();
+        assert!(!temporary.exists());
+        assert!(differences(&home).is_empty());
+        std::fs::write(home.join("postgres"), "2").unwrap();
+        assert_eq!(differences(&home), ["postgres was changed"]);
+    }
+
+    #[test]
+    fn both_sums_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("x.deb");
+        std::fs::write(&file, "").unwrap();
+        let message = verify(&file, "00").unwrap_err().to_string();
+        assert!(
+            message.contains("its sha256 is e3b0c44298fc") && message.contains("pinned is 00"),
+            "{message}"
+        );
+    }
+}

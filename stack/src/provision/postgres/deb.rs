@@ -1,0 +1,210 @@
+//! A PostgreSQL build of Debian, downloaded by apt-get and unpacked beside the system: nothing is
+//! installed, no root is needed, and no cluster is started.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::Pin;
+use crate::command::Command;
+use crate::error::{Error, Result};
+use crate::paths::create_dir;
+use crate::provision::{Provision, blocking, verify};
+
+/// How often libraries of libraries are looked for.
+const ROUNDS: usize = 4;
+
+/// The folder of the programs.
+pub(super) fn bindir(folder: &Path, major: u32) -> PathBuf {
+    folder.join(format!("usr/lib/postgresql/{major}/bin"))
+}
+
+/// The folders of the private libraries.
+pub(super) fn library_path(folder: &Path) -> Option<String> {
+    let triplet = format!("{}-linux-gnu", std::env::consts::ARCH);
+    let dirs = [folder.join("usr/lib").join(&triplet), folder.join("lib").join(&triplet)];
+    let there: Vec<String> =
+        dirs.iter().filter(|dir| dir.exists()).map(|dir| dir.display().to_string()).collect();
+    (!there.is_empty()).then(|| there.join(":"))
+}
+
+/// Downloads and unpacks the pinned files and the libraries that the machine lacks.
+pub(super) async fn fetch(provision: &Provision<'_>, pins: &[Pin], folder: &Path) -> Result<()> {
+    let unfinished = provision.unfinished(&format!("postgresql-{}", pins[0].major))?;
+    let apt = Apt { dir: unfinished.path(), provision };
+    let packages: Vec<&str> = pins.iter().map(|pin| pin.package).collect();
+    let files = match apt.download(&packages, false).await {
+        Ok(files) => files,
+        Err(_) => apt.download(&packages, true).await.map_err(|_| gone(&pins[0]))?,
+    };
+    for pin in pins {
+        let name = pin.package.split('=').next().unwrap_or_default();
+        let file = files
+            .iter()
+            .find(|f| f.file_name().is_some_and(|n| n.to_string_lossy().starts_with(&format!("{name}_"))));
+        verify(file.ok_or_else(|| gone(pin))?, pin.sha256)?;
+    }
+    let root = apt.dir.join("root");
+    apt.unpack(&files, &root).await?;
+    apt.add_libraries(&root, pins[0].major).await?;
+    for unused in ["usr/share/doc", "usr/share/man", "usr/share/locale", "usr/lib/postgresql/15/lib/bitcode"]
+    {
+        crate::paths::remove_dir(&root.join(unused))?;
+    }
+    let folder = folder.to_owned();
+    blocking(move || unfinished.keep(&root, &folder)).await
+}
+
+fn gone(pin: &Pin) -> Error {
+    Error::preflight(
+        format!("{} cannot be had from this machine's package sources (any more)", pin.package),
+        format!("install PostgreSQL {0} and set PG{0}_BINDIR to its bin folder", pin.major),
+    )
+}
+
+struct Apt<'a> {
+    dir: &'a Path,
+    provision: &'a Provision<'a>,
+}
+
+impl Apt<'_> {
+    /// Downloads packages into a folder of their own. `fresh` reads the package lists anew, into
+    /// the temporary folder: that needs no root and changes nothing of the system.
+    async fn download(&self, packages: &[&str], fresh: bool) -> Result<Vec<PathBuf>> {
+        let into = self.dir.join(format!("debs-{}", packages.join("-").replace(['=', '+', '.'], "")));
+        create_dir(&into)?;
+        let mut options = vec!["-q".to_owned()];
+        if fresh {
+            let (lists, cache) = (self.dir.join("lists"), self.dir.join("apt"));
+            create_dir(&lists.join("partial"))?;
+            create_dir(&cache.join("archives/partial"))?;
+            options.extend(["-o".into(), format!("Dir::State::Lists={}", lists.display())]);
+            options.extend(["-o".into(), format!("Dir::Cache={}", cache.display())]);
+            let update = Command::new("apt-get").args(&options).args(["update"]);
+            update.run("reading the package lists", &**self.provision.observer).await?;
+        }
+        let download = Command::new("apt-get").args(&options).args(["download"]).args(packages).cwd(&into);
+        download.run("downloading packages", &**self.provision.observer).await?;
+        let files =
+            fs::read_dir(&into).map_err(Error::io("read", &into))?.flatten().map(|entry| entry.path());
+        Ok(files.filter(|path| path.extension().is_some_and(|e| e == "deb")).collect())
+    }
+
+    async fn unpack(&self, files: &[PathBuf], root: &Path) -> Result<()> {
+        for file in files {
+            let unpack = Command::new("dpkg-deb").args(["-x"]).args([file.as_path(), root]);
+            unpack.run("unpacking a package", &**self.provision.observer).await?;
+        }
+        Ok(())
+    }
+
+    /// A small machine lacks libraries that PostgreSQL is linked with. They come from its own
+    /// release, whose signatures apt-get checks.
+    async fn add_libraries(&self, root: &Path, major: u32) -> Result<()> {
+        for _ in 0..ROUNDS {
+            let missing = self.missing_libraries(root, major).await?;
+            if missing.is_empty() {
+                return Ok(());
+            }
+            let mut packages: Vec<&str> =
+                missing.iter().map(|library| package_of(library)).collect::<Result<_>>()?;
+            packages.sort_unstable();
+            packages.dedup();
+            let files = match self.download(&packages, false).await {
+                Ok(files) => files,
+                Err(_) => self.download(&packages, true).await?,
+            };
+            self.unpack(&files, root).await?;
+        }
+        let missing = self.missing_libraries(root, major).await?;
+        match missing.first() {
+            None => Ok(()),
+            Some(library) => Err(no_library(library)),
+        }
+    }
+
+    async fn missing_libraries(&self, root: &Path, major: u32) -> Result<Vec<String>> {
+        let programs = ["postgres", "psql", "pg_dump", "initdb"].map(|name| bindir(root, major).join(name));
+        let mut ldd = Command::new("ldd").args(&programs);
+        if let Some(path) = library_path(root) {
+            ldd = ldd.env("LD_LIBRARY_PATH", path);
+        }
+        let answer = ldd.run("looking for libraries", &**self.provision.observer).await?;
+        Ok(not_found(&answer))
+    }
+}
+
+/// `libicui18n.so.72 => not found`
+fn not_found(answer: &str) -> Vec<String> {
+    let lines = answer.lines().filter(|line| line.ends_with("=> not found"));
+    lines.filter_map(|line| line.split_whitespace().next().map(str::to_owned)).collect()
+}
+
+/// The package of a library in Debian 12, the only release these builds are for.
+fn package_of(library: &str) -> Result<&'static str> {
+    const PACKAGES: [(&str, &str); 24] = [
+        ("libcom_err.so.2", "libcom-err2"),
+        ("libcrypto.so.3", "libssl3"),
+        ("libedit.so.2", "libedit2"),
+        ("libgnutls.so.30", "libgnutls30"),
+        ("libgssapi_krb5.so.2", "libgssapi-krb5-2"),
+        ("libicudata.so.72", "libicu72"),
+        ("libicui18n.so.72", "libicu72"),
+        ("libicuuc.so.72", "libicu72"),
+        ("libk5crypto.so.3", "libk5crypto3"),
+        ("libkeyutils.so.1", "libkeyutils1"),
+        ("libkrb5.so.3", "libkrb5-3"),
+        ("libkrb5support.so.0", "libkrb5support0"),
+        ("liblber-2.5.so.0", "libldap-2.5-0"),
+        ("libldap-2.5.so.0", "libldap-2.5-0"),
+        ("liblz4.so.1", "liblz4-1"),
+        ("libnettle.so.8", "libnettle8"),
+        ("libpam.so.0", "libpam0g"),
+        ("libreadline.so.8", "libreadline8"),
+        ("libsasl2.so.2", "libsasl2-2"),
+        ("libssl.so.3", "libssl3"),
+        ("libsystemd.so.0", "libsystemd0"),
+        ("libtinfo.so.6", "libtinfo6"),
+        ("libxml2.so.2", "libxml2"),
+        ("libzstd.so.1", "libzstd1"),
+    ];
+    let found = PACKAGES.iter().find(|(name, _)| *name == library).map(|(_, package)| *package);
+    found.ok_or_else(|| no_library(library))
+}
+
+fn no_library(library: &str) -> Error {
+    Error::preflight(
+        format!("PostgreSQL needs {library}, which this machine lacks"),
+        "install the package that has it",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_that_are_missing_lead_to_packages() {
+        let answer = "/x/postgres:\n\tlibicuuc.so.72 => not found\n\tlibc.so.6 => /lib/libc.so.6 (0x1)\n";
+        assert_eq!(not_found(answer), ["libicuuc.so.72"]);
+        assert_eq!(package_of("libicuuc.so.72").unwrap(), "libicu72");
+        assert!(package_of("libx.so.1").unwrap_err().to_string().contains("needs libx.so.1"));
+    }
+
+    #[test]
+    fn a_version_that_left_the_mirror_is_one_sentence_with_the_way_out() {
+        let pin = Pin {
+            major: 15,
+            version: "15.18",
+            machine: "x86_64",
+            kind: "deb",
+            package: "postgresql-15=15.18-0+deb12u1",
+            tags: "-",
+            sha256: "",
+        };
+        let text = gone(&pin).to_string();
+        assert!(
+            text.contains("postgresql-15=15.18-0+deb12u1 cannot be had") && text.contains("set PG15_BINDIR")
+        );
+        assert_eq!(text.lines().count(), 1);
+    }
+}

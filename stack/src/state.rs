@@ -1,0 +1,237 @@
+//! What a stack remembers between commands: `state.json` and `secrets.json` in its folder.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use artifacts::snapshot::Role;
+use rand::distr::{Alphanumeric, SampleString};
+use serde::{Deserialize, Serialize};
+
+use crate::command::Command;
+use crate::error::{Error, Result};
+use crate::paths::write_file;
+use crate::ports::Ports;
+
+const SCHEMA: &str = "1.0";
+const PASSWORD_CHARS: usize = 24;
+
+/// `state.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct State {
+    /// Schema version.
+    pub(crate) schema: String,
+    /// `native`.
+    pub(crate) kind: String,
+    /// Counts the rehearsals since the stack was made.
+    pub(crate) generation: u64,
+    /// Major version before.
+    pub(crate) from: u32,
+    /// Major version after.
+    pub(crate) to: u32,
+    /// Kept across restarts.
+    pub(crate) ports: Ports,
+    /// Locale of both clusters.
+    pub(crate) locale: String,
+    /// The programs that were provisioned.
+    pub(crate) tools: Tools,
+    /// The clusters there are, and whether they should run.
+    pub(crate) postgres: BTreeMap<Role, bool>,
+    /// Bytes in each log when the rehearsal began.
+    #[serde(default)]
+    pub(crate) log_marks: BTreeMap<String, u64>,
+}
+
+/// Where the programs are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Tools {
+    /// The Java launcher.
+    pub(crate) java: Java,
+    /// `libs` and `plugins` of Kafka, Kafka Connect and Debezium.
+    pub(crate) kafka: KafkaTools,
+    /// By major version.
+    pub(crate) postgres: BTreeMap<u32, PostgresTools>,
+}
+
+/// A Java runtime.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Java {
+    /// Path of `java`.
+    pub(crate) program: PathBuf,
+    /// `17.0.15`
+    pub(crate) version: String,
+}
+
+/// Kafka, Kafka Connect and Debezium.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KafkaTools {
+    /// Folder with `libs` and `plugins`.
+    pub(crate) home: PathBuf,
+    /// Folder with the class archives that make the JVMs start faster; none when they could not
+    /// be made.
+    pub(crate) archives: Option<PathBuf>,
+    /// `4.3.1`
+    pub(crate) kafka_version: String,
+    /// `3.6.3.Final`
+    pub(crate) debezium_version: String,
+}
+
+/// PostgreSQL of one major version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PostgresTools {
+    /// `15.18`
+    pub(crate) version: String,
+    /// Folder of `postgres`, `initdb`, `pg_dump`.
+    pub(crate) bindir: PathBuf,
+    /// Folders of private libraries, for `LD_LIBRARY_PATH`.
+    pub(crate) library_path: Option<String>,
+}
+
+impl PostgresTools {
+    /// One of the programs, in a clean environment that finds its libraries.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        let command = Command::new(self.bindir.join(program)).clean();
+        self.library_path.iter().fold(command, |command, path| command.env("LD_LIBRARY_PATH", path))
+    }
+}
+
+impl State {
+    /// The path of the file in a stack's folder.
+    pub(crate) fn path(dir: &Path) -> PathBuf {
+        dir.join("state.json")
+    }
+
+    /// A state that has seen no rehearsal.
+    pub(crate) fn new(from: u32, to: u32, ports: Ports, locale: String, tools: Tools) -> Self {
+        Self {
+            schema: SCHEMA.into(),
+            kind: "native".into(),
+            generation: 0,
+            from,
+            to,
+            ports,
+            locale,
+            tools,
+            postgres: BTreeMap::new(),
+            log_marks: BTreeMap::new(),
+        }
+    }
+
+    /// Reads the file; none when there is none.
+    ///
+    /// # Errors
+    /// Corrupt, or written by a later, incompatible version of the tool.
+    pub(crate) fn read(dir: &Path) -> Result<Option<Self>> {
+        let path = Self::path(dir);
+        let Some(text) = read_if_there(&path)? else { return Ok(None) };
+        let value: serde_json::Value = serde_json::from_str(&text).map_err(|e| Error::corrupt(&path, e))?;
+        let schema = value.get("schema").and_then(|v| v.as_str()).unwrap_or_default().to_owned();
+        if !schema.is_empty() && schema.split('.').next() != SCHEMA.split('.').next() {
+            return Err(Error::Refused(format!(
+                "{} has schema {schema}, this tool reads {SCHEMA}: use the version of the tool that wrote it, \
+                 or remove the folder",
+                path.display()
+            )));
+        }
+        serde_json::from_value(value).map(Some).map_err(|e| Error::corrupt(&path, e))
+    }
+
+    /// Writes the file whole or not at all.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(crate) fn write(&self, dir: &Path) -> Result<()> {
+        let path = Self::path(dir);
+        let text = serde_json::to_string_pretty(self).map_err(|e| Error::corrupt(&path, e))?;
+        write_file(&path, &(text + "\n"), 0o644)
+    }
+
+    /// Ports of every stack below a state root but one.
+    pub(crate) fn ports_of_others(stacks: &Path, but: &Path) -> Vec<u16> {
+        let Ok(entries) = std::fs::read_dir(stacks) else { return Vec::new() };
+        let others = entries.flatten().map(|e| e.path()).filter(|path| path != but);
+        others.filter_map(|dir| Self::read(&dir).ok().flatten()).flat_map(|s| s.ports.all()).collect()
+    }
+}
+
+/// The passwords of a stack: random, the same for both databases. It has no `Debug`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secrets {
+    /// Of the superuser `postgres`.
+    pub postgres: String,
+    /// Of the connector's role.
+    pub debezium: String,
+    /// Of the workload's role.
+    pub app_writer: String,
+}
+
+impl Secrets {
+    fn random() -> Self {
+        let password = || Alphanumeric.sample_string(&mut rand::rng(), PASSWORD_CHARS);
+        Self { postgres: password(), debezium: password(), app_writer: password() }
+    }
+
+    /// All of them, to take them out of texts.
+    pub fn all(&self) -> Vec<String> {
+        vec![self.postgres.clone(), self.debezium.clone(), self.app_writer.clone()]
+    }
+
+    /// Those of a stack; new ones, not yet written, when there are none.
+    pub(crate) fn of(dir: &Path) -> Result<Self> {
+        let text = read_if_there(&dir.join("secrets.json"))?;
+        Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_else(Self::random))
+    }
+
+    /// Writes `secrets.json`, and `pgpass` for PostgreSQL's own clients. Both are readable by
+    /// their owner only.
+    pub(crate) fn write(&self, dir: &Path) -> Result<()> {
+        let path = dir.join("secrets.json");
+        let text = serde_json::to_string_pretty(self).map_err(|e| Error::corrupt(&path, e))?;
+        write_file(&path, &(text + "\n"), 0o600)?;
+        let users =
+            [("postgres", &self.postgres), ("debezium", &self.debezium), ("app_writer", &self.app_writer)];
+        let lines = users.map(|(user, password)| format!("127.0.0.1:*:*:{user}:{password}\n"));
+        write_file(&pgpass(dir), &lines.concat(), 0o600)
+    }
+}
+
+/// The password file for PostgreSQL's own clients, so that commands can be pasted as they are.
+pub(crate) fn pgpass(dir: &Path) -> PathBuf {
+    dir.join("pgpass")
+}
+
+fn read_if_there(path: &Path) -> Result<Option<String>> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) if e.kind() == std::io::ErrorKind::InvalidData => Err(Error::corrupt(path, e)),
+        Err(e) => Err(Error::io("read", path)(e)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_random_kept_and_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let secrets = Secrets::of(dir.path()).unwrap();
+        assert!(secrets != Secrets::of(dir.path()).unwrap());
+        secrets.write(dir.path()).unwrap();
+        assert!(secrets == Secrets::of(dir.path()).unwrap());
+        let pgpass = std::fs::read_to_string(pgpass(dir.path())).unwrap();
+        assert!(pgpass.contains(&format!("127.0.0.1:*:*:debezium:{}\n", secrets.debezium)));
+    }
+
+    #[test]
+    fn a_torn_state_is_corrupt_and_a_later_one_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |text: &str| std::fs::write(State::path(dir.path()), text).unwrap();
+        assert!(State::read(dir.path()).unwrap().is_none());
+        write(r#"{"schema": "1.0", "kind"#);
+        assert!(matches!(State::read(dir.path()), Err(Error::Corrupt { .. })));
+        write(r#"{"schema": "2.3"}"#);
+        let message = State::read(dir.path()).unwrap_err().to_string();
+        assert!(message.contains("has schema 2.3, this tool reads 1.0"), "{message}");
+    }
+}
