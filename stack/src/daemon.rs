@@ -214,6 +214,11 @@ impl Daemons {
         Ok(first.len())
     }
 
+    /// Kills everything at once and does not wait: for when there is no time.
+    pub(crate) fn kill(&self) {
+        self.tagged().iter().for_each(|(process, _)| send(*process, Signal::KILL));
+    }
+
     /// Waits for a service to answer; its death ends the wait.
     ///
     /// # Errors

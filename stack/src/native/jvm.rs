@@ -28,17 +28,17 @@ impl Native {
     /// by side: Connect waits for Kafka by itself.
     pub(super) async fn start_warm(&self, observer: &Shared) -> Result<()> {
         let state = self.state()?;
+        // Connect first: it reads its plugins while Kafka's folder is being formatted.
+        if self.daemons.find(CONNECT).is_none() {
+            let (config, log4j) = self.write_connect_config(state)?;
+            let main = ["org.apache.kafka.connect.cli.ConnectDistributed".to_owned(), config];
+            self.spawn_jvm(state, CONNECT, CONNECT_HEAP, &log4j, &main, state.ports.connect)?;
+        }
         if self.daemons.find(KAFKA).is_none() {
             let (config, log4j) = self.write_kafka_config(state)?;
             self.format(state, &config, observer).await?;
-            let main = ["kafka.Kafka".to_owned(), config.display().to_string()];
+            let main = ["kafka.Kafka".to_owned(), config];
             self.spawn_jvm(state, KAFKA, KAFKA_HEAP, &log4j, &main, state.ports.kafka)?;
-        }
-        if self.daemons.find(CONNECT).is_none() {
-            let (config, log4j) = self.write_connect_config(state)?;
-            let main =
-                ["org.apache.kafka.connect.cli.ConnectDistributed".to_owned(), config.display().to_string()];
-            self.spawn_jvm(state, CONNECT, CONNECT_HEAP, &log4j, &main, state.ports.connect)?;
         }
         let bootstrap = format!("127.0.0.1:{}", state.ports.kafka);
         let url = format!("http://127.0.0.1:{}", state.ports.connect);
@@ -70,7 +70,11 @@ impl Native {
         let tmp = cwd.join("tmp");
         remove_dir(&tmp)?;
         create_dir(&tmp)?;
-        let mut args = jvm_flags(state, service, heap, &tmp);
+        let mut args = jvm_flags(heap, &tmp);
+        args.extend(match &self.record {
+            Some(folder) => Some(format!("-XX:ArchiveClassesAtExit={}", archive(folder, service))),
+            None => shared_archive(state, service),
+        });
         args.push(format!("-Dlog4j2.configurationFile={}", log4j.display()));
         args.extend(["-cp".into(), class_path(&state.tools.kafka.home)?]);
         args.extend_from_slice(main);
@@ -85,26 +89,26 @@ impl Native {
         })
     }
 
-    fn write_kafka_config(&self, state: &State) -> Result<(PathBuf, PathBuf)> {
+    fn write_kafka_config(&self, state: &State) -> Result<(String, PathBuf)> {
         let data = self.dir.join(KAFKA).join("data");
         self.write_config(KAFKA, &kafka_properties(&state.ports, &data))
     }
 
-    fn write_connect_config(&self, state: &State) -> Result<(PathBuf, PathBuf)> {
+    fn write_connect_config(&self, state: &State) -> Result<(String, PathBuf)> {
         self.write_config(CONNECT, &connect_properties(&state.ports, &state.tools.kafka.home.join("plugins")))
     }
 
-    fn write_config(&self, service: &str, properties: &str) -> Result<(PathBuf, PathBuf)> {
+    fn write_config(&self, service: &str, properties: &str) -> Result<(String, PathBuf)> {
         let dir = self.dir.join(service);
         create_dir(&dir)?;
         let (config, log4j) = (dir.join(format!("{service}.properties")), dir.join("log4j2.properties"));
         write_file(&config, properties, 0o644)?;
         write_file(&log4j, LOG4J, 0o644)?;
-        Ok((config, log4j))
+        Ok((config.display().to_string(), log4j))
     }
 
     /// Gives Kafka's data folder its identity, once.
-    async fn format(&self, state: &State, config: &Path, observer: &Shared) -> Result<()> {
+    async fn format(&self, state: &State, config: &str, observer: &Shared) -> Result<()> {
         let dir = self.dir.join(KAFKA);
         let data = dir.join("data");
         if data.join("meta.properties").exists() && data.join("bootstrap.checkpoint").exists() {
@@ -114,7 +118,8 @@ impl Native {
         let tmp = dir.join("tmp");
         create_dir(&tmp)?;
         Command::new(&state.tools.java.program)
-            .args(jvm_flags(state, KAFKA, FORMAT_HEAP, &tmp))
+            .args(jvm_flags(FORMAT_HEAP, &tmp))
+            .args(shared_archive(state, KAFKA))
             .args(["-cp", &class_path(&state.tools.kafka.home)?])
             .args(["kafka.tools.StorageTool", "format", "-t", &cluster_id(), "-c"])
             .args([config])
@@ -126,7 +131,7 @@ impl Native {
 }
 
 /// Flags of every JVM. The first compiler alone starts faster and costs less on few cores.
-fn jvm_flags(state: &State, service: &str, heap: &str, tmp: &Path) -> Vec<String> {
+fn jvm_flags(heap: &str, tmp: &Path) -> Vec<String> {
     let mut flags: Vec<String> = [
         heap,
         "-XX:+UseSerialGC",
@@ -138,9 +143,17 @@ fn jvm_flags(state: &State, service: &str, heap: &str, tmp: &Path) -> Vec<String
     .map(str::to_owned)
     .into();
     flags.push(format!("-Djava.io.tmpdir={}", tmp.display()));
-    let archive = state.tools.kafka.archives.as_ref().map(|dir| dir.join(format!("{service}.jsa")));
-    flags.extend(archive.map(|file| format!("-XX:SharedArchiveFile={}", file.display())));
     flags
+}
+
+fn shared_archive(state: &State, service: &str) -> Option<String> {
+    let folder = state.tools.archives.as_ref()?;
+    Some(format!("-XX:SharedArchiveFile={}", archive(folder, service)))
+}
+
+/// The class archive of a service.
+pub(super) fn archive(folder: &Path, service: &str) -> String {
+    folder.join(format!("{service}.jsa")).display().to_string()
 }
 
 /// Every jar, in the order of names: class archives want the same path each time.

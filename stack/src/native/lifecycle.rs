@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use artifacts::snapshot::Role;
 
-use super::{CONNECT, KAFKA, Native, first_signal, port_of, service_of};
+use super::{CONNECT, KAFKA, Native, archive, first_signal, port_of, service_of};
 use crate::backend::Down;
 use crate::daemon::ExitInfo;
 use crate::error::{Error, Result};
@@ -25,7 +25,8 @@ impl Native {
     /// Provisions, starts or re-uses Kafka and Kafka Connect, and starts a fresh old server.
     pub(crate) async fn up(&mut self, from: u32, to: u32, observer: &Shared) -> Result<()> {
         let provision = Provision { paths: &self.paths, install: self.options.install, observer };
-        let tools = provision.tools(&[from, to]).await?;
+        let mut tools = provision.tools(&[from, to]).await?;
+        tools.archives = archive::prepare(&provision, &tools).await;
         create_dir(&self.dir)?;
         self.secrets.write(&self.dir)?;
         self.stop_others().await?;

@@ -1,5 +1,6 @@
 //! The native backend: real programs as processes on 127.0.0.1, without containers.
 
+mod archive;
 mod cluster;
 mod jvm;
 mod lifecycle;
@@ -31,6 +32,8 @@ pub(crate) struct Native {
     daemons: Daemons,
     state: Option<State>,
     secrets: Secrets,
+    /// Where to write class archives; none but while they are being made.
+    record: Option<PathBuf>,
 }
 
 impl Native {
@@ -45,7 +48,7 @@ impl Native {
             other => other?,
         };
         let secrets = Secrets::of(&dir)?;
-        Ok(Self { daemons: Daemons::new(&dir), paths, options, dir, state, secrets })
+        Ok(Self { daemons: Daemons::new(&dir), paths, options, dir, state, secrets, record: None })
     }
 
     pub(crate) fn options(&self) -> &Options {

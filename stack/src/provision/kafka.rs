@@ -39,7 +39,6 @@ impl Kafka {
         }
         Ok(KafkaTools {
             home,
-            archives: None,
             kafka_version: version("kafka").into(),
             debezium_version: version("debezium").into(),
         })

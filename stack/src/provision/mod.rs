@@ -4,7 +4,6 @@
 //! against sums that are part of this crate, and renamed into place. A folder under its final
 //! name is therefore whole; its name holds what it was made from.
 
-mod archive;
 mod kafka;
 mod postgres;
 mod system;
@@ -15,6 +14,7 @@ use std::path::{Path, PathBuf};
 use artifacts::seal;
 use sha2::{Digest, Sha256};
 
+use crate::daemon::Daemons;
 use crate::error::{Error, Result};
 use crate::lock::FileLock;
 use crate::observe::Shared;
@@ -70,12 +70,11 @@ impl Provision<'_> {
             let ((), tools) = tokio::try_join!(postgres, kafka.fetch(self))?;
             tools
         };
-        let archives = archive::prepare(self, &java, &kafka_tools).await;
         let mut postgres: BTreeMap<u32, PostgresTools> = BTreeMap::new();
         for source in &sources {
             postgres.insert(source.major(), source.tools(self).await?);
         }
-        Ok(Tools { java, kafka: crate::state::KafkaTools { archives, ..kafka_tools }, postgres })
+        Ok(Tools { java, kafka: kafka_tools, archives: None, postgres })
     }
 
     /// Compares what is in the cache with the sums taken when it was unpacked, and removes what
@@ -87,11 +86,12 @@ impl Provision<'_> {
             .chain([kafka.home(self.paths)])
             .filter(|folder| folder.exists())
             .collect();
-        let differences = blocking(move || {
-            let check = |folder: PathBuf| (differences(&folder), folder);
-            Ok(folders.into_iter().map(check).collect::<Vec<_>>())
-        })
-        .await?;
+        let checks = folders.into_iter().map(|folder| blocking(move || Ok((differences(&folder), folder))));
+        let checks: Vec<_> = checks.map(tokio::spawn).collect();
+        let mut differences = Vec::new();
+        for check in checks {
+            differences.push(joined(check.await)?);
+        }
         for (found, folder) in differences.into_iter().filter(|(found, _)| !found.is_empty()) {
             progress::line(&format!("{} is damaged ({}): it is made anew", folder.display(), found[0]));
             let _lock = self.lock().await?;
@@ -100,13 +100,18 @@ impl Provision<'_> {
         Ok(())
     }
 
-    /// One process at a time fills the cache.
+    /// One process at a time fills the cache. What an earlier one left half done is removed.
     pub(crate) async fn lock(&self) -> Result<FileLock> {
-        let path = self.paths.cache.join("lock");
+        let cache = self.paths.cache.clone();
         blocking(move || {
-            FileLock::acquire(&path, |holder| {
-                progress::line(&format!("waiting for the cache, in use by {holder}"))
-            })
+            let told = |holder: &str| progress::line(&format!("waiting for the cache, in use by {holder}"));
+            let lock = FileLock::acquire(&cache.join("lock"), told)?;
+            for entry in std::fs::read_dir(&cache).map_err(Error::io("read", &cache))?.flatten() {
+                if entry.file_name().as_encoded_bytes().starts_with(b".") {
+                    drop(Unfinished(entry.path()));
+                }
+            }
+            Ok(lock)
         })
         .await
     }
@@ -120,7 +125,7 @@ impl Provision<'_> {
     }
 }
 
-/// A folder that is being filled.
+/// A folder that is being filled. No process of it outlives it.
 pub(crate) struct Unfinished(PathBuf);
 
 impl Unfinished {
@@ -140,6 +145,7 @@ impl Unfinished {
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
+        Daemons::new(&self.0).kill();
         let _ = remove_dir(&self.0);
     }
 }
@@ -167,9 +173,15 @@ pub(crate) fn short_hash(text: &str) -> String {
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    match tokio::task::spawn_blocking(work).await {
+    joined(tokio::task::spawn_blocking(work).await)
+}
+
+/// The result of a task; a panic in it goes on here.
+fn joined<T>(result: std::result::Result<Result<T>, tokio::task::JoinError>) -> Result<T> {
+    match result {
         Ok(result) => result,
-        Err(e) => std::panic::resume_unwind(e.into_panic()),
+        Err(e) if e.is_panic() => std::panic::resume_unwind(e.into_panic()),
+        Err(e) => Err(Error::Refused(format!("interrupted: {e}"))),
     }
 }
 

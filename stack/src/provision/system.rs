@@ -7,7 +7,7 @@ use crate::command::{Command, find_program, is_program};
 use crate::error::{Error, Result};
 use crate::observe::Shared;
 use crate::paths::is_root;
-use crate::progress::{self, Task};
+use crate::progress::Task;
 use crate::state::Java;
 
 const JAVA_MAJOR: u32 = 17;
@@ -93,17 +93,23 @@ pub(crate) fn available() -> bool {
 /// # Errors
 /// [`Error::Preflight`] with the one command to run.
 pub(crate) async fn prepare(needs: &[Need], install: bool, observer: &Shared) -> Result<Java> {
-    let mut missing: Vec<Need> = needs.iter().copied().filter(|need| need.found().is_none()).collect();
+    let java = find_java();
+    if let (Ok(java), true) = (&java, needs.iter().all(|need| *need == Need::Java)) {
+        return Ok(java.clone());
+    }
+    let lacks = |need: &Need| if *need == Need::Java { java.is_err() } else { need.found().is_none() };
+    let mut missing: Vec<Need> = needs.iter().copied().filter(lacks).collect();
     missing.sort_unstable();
     missing.dedup();
-    if !missing.is_empty() {
-        let names = missing.iter().map(|need| need.name()).collect::<Vec<_>>().join(", ");
-        if !install || !available() || missing.contains(&Need::Apt) {
-            return Err(Error::preflight(format!("{names} not found"), remedy(&missing)));
-        }
-        let packages: Vec<&str> = missing.iter().filter_map(|need| need.package()).collect();
-        add_packages(&packages, observer).await?;
+    if missing.is_empty() {
+        return java;
     }
+    if !install || !available() || missing.contains(&Need::Apt) {
+        let names = missing.iter().map(|need| need.name()).collect::<Vec<_>>().join(", ");
+        return Err(Error::preflight(format!("{names} not found"), remedy(&missing)));
+    }
+    let packages: Vec<&str> = missing.iter().filter_map(|need| need.package()).collect();
+    add_packages(&packages, observer).await?;
     find_java()
 }
 
@@ -235,15 +241,8 @@ pub(crate) fn require_space(path: &Path, bytes: u64) -> Result<()> {
             format!("{:.1} GiB are free at {}, {:.1} GiB are needed", gib(free), path.display(), gib(bytes)),
             "make room, or set PG_CDC_CACHE and PG_CDC_STATE to folders on another disk",
         )),
-        _ => {
-            progress_note(path);
-            Ok(())
-        }
+        _ => Ok(()),
     }
-}
-
-fn progress_note(path: &Path) {
-    progress::line(&format!("programs are kept in {}", path.display()));
 }
 
 #[cfg(test)]

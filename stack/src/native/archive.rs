@@ -1,0 +1,76 @@
+//! Class archives: the JVMs write down, at their end, which classes they had loaded, and later
+//! ones start in a third of the time. Made once for each Java and each set of jars.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{CONNECT, KAFKA, Native, first_signal, jvm};
+use crate::backend::Options;
+use crate::daemon::Daemons;
+use crate::error::{Error, Result};
+use crate::observe::silent;
+use crate::paths::{Paths, create_dir};
+use crate::ports::Ports;
+use crate::progress::{self, Task};
+use crate::provision::{Provision, short_hash};
+use crate::state::{Secrets, State, Tools};
+
+/// Writing an archive takes seconds.
+const STOP: Duration = Duration::from_secs(120);
+
+/// The folder of the archives; none when they cannot be made: components start all the same.
+pub(super) async fn prepare(provision: &Provision<'_>, tools: &Tools) -> Option<PathBuf> {
+    let made_from =
+        format!("{} {} {}", tools.kafka.home.display(), tools.java.program.display(), tools.java.version);
+    let folder = provision.paths.cache.join(format!("classes-{}", short_hash(&made_from)));
+    if folder.exists() {
+        return Some(folder);
+    }
+    match make(provision, tools, &folder).await {
+        Ok(()) => Some(folder),
+        Err(e) => {
+            let reason = e.to_string();
+            let reason = reason.lines().next().unwrap_or_default();
+            progress::line(&format!("Kafka and Kafka Connect will start slowly: {reason}"));
+            None
+        }
+    }
+}
+
+async fn make(provision: &Provision<'_>, tools: &Tools, folder: &Path) -> Result<()> {
+    let _lock = provision.lock().await?;
+    if folder.exists() {
+        return Ok(());
+    }
+    let task = Task::start("preparing Kafka and Kafka Connect to start faster, once");
+    let unfinished = provision.unfinished("classes")?;
+    let archives = unfinished.path().join("archives");
+    create_dir(&archives)?;
+    let native = throw_away(provision.paths, unfinished.path(), &archives, tools).await?;
+    native.start_warm(&silent()).await?;
+    for service in [CONNECT, KAFKA] {
+        native.daemons.stop(service, first_signal(service), STOP).await?;
+        let archive = PathBuf::from(jvm::archive(&archives, service));
+        if !archive.exists() {
+            return Err(Error::Refused(format!("Java did not write {}", archive.display())));
+        }
+    }
+    unfinished.keep(&archives, folder)?;
+    task.done();
+    Ok(())
+}
+
+/// A stack that nobody sees, in a temporary folder.
+async fn throw_away(paths: &Paths, dir: &Path, archives: &Path, tools: &Tools) -> Result<Native> {
+    let taken = State::ports_of_others(&paths.state.join("stacks"), dir);
+    let ports = Ports::settle(None, false, &taken, |_| false).await?;
+    Ok(Native {
+        paths: paths.clone(),
+        options: Options { name: "classes".into(), install: false, standard_ports: false },
+        dir: dir.into(),
+        daemons: Daemons::new(dir),
+        state: Some(State::new(0, 0, ports, "C".into(), tools.clone())),
+        secrets: Secrets::of(dir)?,
+        record: Some(archives.into()),
+    })
+}
