@@ -46,11 +46,8 @@ fn head(page: &Page) -> String {
         out.push_str("\n**The written procedure was run literally, without corrections.**\n");
     }
     for s in &page.setup.left_out {
-        out.push_str(&format!(
-            "\n> ⚠️ Safeguard left out on purpose: **{}** ({})\n",
-            prose(&s.name),
-            s.purpose
-        ));
+        let purpose = if s.purpose.is_empty() { String::new() } else { format!(" With it, {}.", s.purpose) };
+        out.push_str(&format!("\n> ⚠️ Left out on purpose: **{}**.{purpose}\n", prose(&s.name)));
     }
     for alert in &v.alerts {
         out.push_str(&format!("\n> ⚠️ {}\n", prose(alert)));
@@ -69,7 +66,7 @@ fn numbers(page: &Page) -> String {
     });
     let header = line(std::iter::once("changes".into()).chain(verdict::COLUMNS.map(str::to_owned)));
     let rule = format!("|---|{}", "---:|".repeat(verdict::COLUMNS.len()));
-    format!("{header}\n{rule}\n{}", fit(lines, 4_000, "findings.json"))
+    format!("{header}{rule}\n{}", fit(lines, 4_000, "findings.json"))
 }
 
 fn done(page: &Page) -> String {
@@ -87,7 +84,7 @@ fn checks(page: &Page) -> String {
     }
     let lines = page.checks.checks.iter().map(|c| {
         let word = if c.verdict == "held" { c.verdict.clone() } else { format!("**{}**", c.verdict) };
-        let remedy = c.remedy.as_ref().map_or(String::new(), |r| format!(" *What helps:* {}", prose(r)));
+        let remedy = c.remedy.as_ref().map_or(String::new(), |r| format!(" **What helps:** {}", prose(r)));
         line([word, prose(&c.name), c.compared.clone(), format!("{}{remedy}", prose(&c.summary))])
     });
     let header = "| verdict | check | compared | what was found |\n|---|---|---:|---|";
@@ -111,9 +108,10 @@ fn violations(page: &Page) -> String {
     );
     out.push_str("|---|---|---:|---|---|---|---|---|\n");
     let lines = v.rows.iter().map(|r| {
-        let kafka: Vec<String> = r.kafka.iter().map(|k| code(k)).collect();
-        let cells = [&r.kind, &r.row, &r.change, &r.transaction, &r.lsn].map(|text| prose(text));
-        line(cells.into_iter().chain([kafka.join(" "), code(&r.expected), code(&r.actual)]))
+        let kafka = if r.kafka.is_empty() { "–".to_owned() } else { code(&r.kafka.join(" ")) };
+        let [kind, change, transaction, lsn] =
+            [&r.kind, &r.change, &r.transaction, &r.lsn].map(|text| prose(text));
+        line([kind, code(&r.row), change, transaction, lsn, kafka, code(&r.expected), code(&r.actual)])
     });
     out.push_str(&fit(lines, 10_000, "violations.jsonl"));
     out
@@ -211,19 +209,25 @@ fn one_line(text: &str) -> String {
     visible(text).replace(['\n', '\t'], " ")
 }
 
-/// Foreign text in a sentence: nothing in it is markup, a link or a mention.
+/// Foreign text in a sentence: nothing in it is markup, a link, a mention or a reference.
 fn prose(text: &str) -> String {
+    let text = one_line(text);
     let mut out = String::with_capacity(text.len());
-    for c in one_line(text).chars() {
+    let mut before = ' ';
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        let inside_word = before.is_alphanumeric() && rest.peek().is_some_and(|next| next.is_alphanumeric());
         match c {
             '&' => out.push_str("&amp;"),
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '|' => out.push_str("&#124;"),
-            '@' => out.push_str("<span>@</span>"),
-            '\\' | '`' | '*' | '_' | '[' | ']' | '~' | '#' | '!' => out.extend(['\\', c]),
+            '@' | '#' => out.push_str(&format!("<span>{c}</span>")),
+            '_' if inside_word => out.push(c),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '~' | '!' => out.extend(['\\', c]),
             other => out.push(other),
         }
+        before = c;
     }
     out.replace("://", "&#58;//")
 }
@@ -231,7 +235,7 @@ fn prose(text: &str) -> String {
 /// Foreign text as code: in backticks where that is safe, else spelled in entities.
 fn code(text: &str) -> String {
     let text = one_line(text);
-    let plain = |c: char| c.is_alphanumeric() || " ./:-_,=+@#".contains(c);
+    let plain = |c: char| !matches!(c, '`' | '|' | '\\');
     if text == "–" {
         text
     } else if !text.trim().is_empty() && text.chars().all(plain) {
@@ -259,6 +263,8 @@ mod tests {
             "&lt;b&gt;&#124;\\`x\\`\\*<span>@</span>you\\* http&#58;//h"
         );
         assert_eq!(code("cdc.public.orders/0@12"), "`cdc.public.orders/0@12`");
+        assert_eq!(prose("lsn_proc _x_ #1"), "lsn_proc \\_x\\_ <span>#</span>1");
+        assert_eq!(code(r#"{"a":"<b>"}"#), r#"`{"a":"<b>"}`"#);
         assert_eq!(code("a`|b"), "<code>a&#96;&#124;b</code>");
         assert_eq!(code("–"), "–");
     }

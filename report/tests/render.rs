@@ -1,0 +1,385 @@
+//! The report: golden files, form, bounds, and what foreign text may not do.
+
+mod page;
+mod support;
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use artifacts::RunDir;
+use artifacts::events::{Event, EventKind, StepResult};
+use artifacts::findings::{
+    CheckResult, Counts, Evidence, Findings, Tally, Verdict, Violation, ViolationKind,
+};
+use artifacts::ledger::{Op, Phase};
+use page::Page;
+use report::render::MAX_HTML_BYTES;
+use serde_json::json;
+
+/// Everything that could break out of a page, a table or a line.
+const HOSTILE: &str = "</style><script>alert(1)</script>\"'`|*_[x](javascript:y) {{ 1 }} {% if %} \u{202e}gnp\u{0}\u{1b}[31m 🙂\n@you #1 https://evil.example/";
+
+fn tally(acknowledged: u64, missing: u64) -> Tally {
+    Tally { acknowledged, delivered: acknowledged - missing, missing, ..Tally::default() }
+}
+
+/// Findings as `verify` would write them: all held, or everything after the upgrade missing.
+fn findings(run: &RunDir, broken: bool) -> Findings {
+    let missing = if broken { 60 } else { 0 };
+    let names = [
+        "nothing-missing",
+        "nothing-repeated",
+        "order-kept",
+        "nothing-invented",
+        "nothing-altered",
+        "tables-converge",
+        "database-carried-over",
+        "replication-ready",
+        "positions-consistent",
+        "still-flowing",
+    ];
+    let check = |name: &&str| {
+        let verdict = match *name {
+            "nothing-missing" | "positions-consistent" if broken => Verdict::Broken,
+            "still-flowing" if broken => Verdict::Unknown,
+            _ => Verdict::Held,
+        };
+        CheckResult {
+            name: (*name).into(),
+            verdict,
+            compared: 120,
+            summary: format!("what {name} found"),
+            evidence: vec![Evidence {
+                text: "the slot still holds them".into(),
+                file: Some("snapshots/after.json".into()),
+                at: Some("/slot".into()),
+            }],
+            remedy: (verdict == Verdict::Broken).then(|| "rebase the stored offset".into()),
+        }
+    };
+    Findings {
+        schema: artifacts::SCHEMA.into(),
+        run: run.id(),
+        verdict: if broken { Verdict::Broken } else { Verdict::Held },
+        counts: Counts {
+            total: tally(120, missing),
+            by_phase: [("before".into(), tally(60, 0)), ("after".into(), tally(60, missing))].into(),
+            by_table: [("public.orders".into(), tally(120, missing))].into(),
+        },
+        checks: names.iter().map(check).collect(),
+    }
+}
+
+fn violation(n: u64) -> Violation {
+    Violation {
+        kind: ViolationKind::Missing,
+        check: "nothing-missing".into(),
+        table: "public.orders".into(),
+        key: Some(n as i64),
+        ver: Some(1),
+        op: Some(Op::Create),
+        change_id: Some(n),
+        phase: Some(Phase::After),
+        stage: Some("recoverable".into()),
+        xid: Some("771".into()),
+        lsn: Some(artifacts::Lsn(0x188_5148 + n)),
+        at: Vec::new(),
+        expected: Some(json!({"op": "c", "row": "5d41402abc4b2a76b9719d911017c592"})),
+        actual: None,
+    }
+}
+
+fn decide(run: &RunDir, broken: bool, violations: impl Iterator<Item = Violation>) {
+    run.write("findings.json", &findings(run, broken)).unwrap();
+    let mut text = String::new();
+    violations.for_each(|v| writeln!(text, "{}", serde_json::to_string(&v).unwrap()).unwrap());
+    std::fs::write(run.path("violations.jsonl"), text).unwrap();
+}
+
+fn held(dir: &Path) -> RunDir {
+    let run = support::held_run(&dir.join("run"));
+    decide(&run, false, std::iter::empty());
+    run
+}
+
+fn broken(dir: &Path) -> RunDir {
+    let run = support::broken_run(&dir.join("run"));
+    decide(&run, true, (0..60).map(violation));
+    run
+}
+
+fn html(run: &RunDir) -> String {
+    std::fs::read_to_string(report::render(run).unwrap().html).unwrap()
+}
+
+fn markdown(run: &RunDir) -> String {
+    std::fs::read_to_string(report::render(run).unwrap().markdown).unwrap()
+}
+
+/// A part of the page, from a mark to another.
+fn part(html: &str, from: &str, to: &str) -> String {
+    let start = html.find(from).unwrap();
+    let end = start + html[start..].find(to).unwrap();
+    html[start..end].to_owned()
+}
+
+/// What must hold for every page.
+fn well_formed(html: &str) -> Page {
+    assert!(html.len() <= MAX_HTML_BYTES, "{} bytes", html.len());
+    let page = Page::parse(html);
+    assert_eq!(page.errors, Vec::<String>::new());
+    for tag in
+        ["script", "link", "img", "iframe", "object", "embed", "form", "base", "image", "use", "a:href"]
+    {
+        assert_eq!(page.all(tag).count(), 0, "<{tag}>");
+    }
+    let mut ids = BTreeSet::new();
+    for element in &page.elements {
+        for (name, value) in &element.attributes {
+            assert!(!name.starts_with("on") && name != "src", "{} {name}", element.tag);
+            match name.as_str() {
+                "href" => assert!(value.starts_with("./") || value.starts_with('#'), "{value}"),
+                "id" => assert!(ids.insert(value.clone()), "id {value} twice"),
+                _ => {}
+            }
+        }
+    }
+    for link in page.all("a").filter_map(|a| a.attribute("href")?.strip_prefix('#').map(str::to_owned)) {
+        assert!(ids.contains(&link), "#{link} leads nowhere");
+    }
+    page
+}
+
+#[test]
+fn golden_markdown() {
+    let dir = tempfile::tempdir().unwrap();
+    insta::assert_snapshot!("held.md", markdown(&held(&dir.path().join("held"))));
+    insta::assert_snapshot!("broken.md", markdown(&broken(&dir.path().join("broken"))));
+}
+
+#[test]
+fn golden_html() {
+    let dir = tempfile::tempdir().unwrap();
+    let html = html(&broken(dir.path()));
+    insta::assert_snapshot!("verdict.html", part(&html, "<header", "</header>"));
+    insta::assert_snapshot!("diff.html", part(&html, "<section id=\"diff\"", "</section>"));
+    insta::assert_snapshot!("timeline.html", part(&html, "<section id=\"timeline\"", "</section>"));
+}
+
+#[test]
+fn golden_junit() {
+    let dir = tempfile::tempdir().unwrap();
+    let rendered = report::render(&broken(dir.path())).unwrap();
+    insta::assert_snapshot!("junit.xml", std::fs::read_to_string(rendered.junit).unwrap());
+}
+
+#[test]
+fn the_same_run_gives_the_same_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = broken(dir.path());
+    assert_eq!(html(&run), html(&run));
+}
+
+#[test]
+fn pages_are_well_formed_and_ask_for_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    for html in [html(&held(&dir.path().join("held"))), html(&broken(&dir.path().join("broken")))] {
+        well_formed(&html);
+        assert!(html.contains("default-src 'none'; style-src 'unsafe-inline'"));
+        assert!(!html.contains("@import") && !html.contains("url("));
+    }
+}
+
+#[test]
+fn headings_are_in_order_and_tables_can_be_read_aloud() {
+    let dir = tempfile::tempdir().unwrap();
+    let page = well_formed(&html(&broken(dir.path())));
+    let level = |tag: &str| tag.strip_prefix('h').and_then(|n| n.parse::<u32>().ok());
+    let levels: Vec<u32> = page.elements.iter().filter_map(|e| level(&e.tag)).collect();
+    assert_eq!((levels[0], levels.iter().filter(|l| **l == 1).count()), (1, 1));
+    assert!(levels.windows(2).all(|w| w[1] <= w[0] + 1), "{levels:?}");
+    assert_eq!(page.all("table").count(), page.all("caption").count());
+    assert!(page.all("th").all(|th| th.attribute("scope").is_some()));
+    for landmark in ["header", "nav", "main", "footer"] {
+        assert_eq!(page.all(landmark).count(), 1, "{landmark}");
+    }
+    assert!(
+        page.all("svg")
+            .all(|svg| svg.attribute("aria-hidden").or(svg.attribute("aria-labelledby")).is_some())
+    );
+}
+
+#[test]
+fn what_is_missing_is_said_and_nothing_fails() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = broken(dir.path());
+    let files = [
+        "findings.json",
+        "violations.jsonl",
+        "snapshots/after.json",
+        "snapshots/cut.json",
+        "consumed.jsonl.zst",
+        "ledger.jsonl.zst",
+        "events.jsonl",
+        "collected.json",
+    ];
+    for file in files {
+        std::fs::remove_file(run.path(file)).unwrap();
+        well_formed(&html(&run));
+    }
+    let text = well_formed(&html(&run)).text();
+    assert!(text.contains("NO VERDICT YET") && text.contains("verify has not run"));
+    assert!(text.contains("the snapshot 'after' was not taken"));
+    assert!(!html(&run).contains(r#"<span class="sr">removed"#), "an unobserved side is not a change");
+    assert!(markdown(&run).contains("NO VERDICT YET"));
+}
+
+#[test]
+fn damaged_evidence_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = broken(dir.path());
+    for file in
+        ["findings.json", "snapshots/after.json", "events.jsonl", "violations.jsonl", "ledger.jsonl.zst"]
+    {
+        std::fs::write(run.path(file), "{\"torn\n{\"e\":").unwrap();
+    }
+    let text = well_formed(&html(&run)).text();
+    for file in [
+        "findings.json is corrupt",
+        "after.json is corrupt",
+        "events.jsonl is corrupt",
+        "violations.jsonl is corrupt",
+    ] {
+        assert!(text.contains(file), "{file}");
+    }
+}
+
+/// Puts the hostile text wherever a run directory can hold text.
+fn hostile(dir: &Path) -> RunDir {
+    let mut rehearsal = support::story::rehearse(&support::Plan::default());
+    let bad = || HOSTILE.to_owned();
+    (rehearsal.run.tool.revision, rehearsal.run.stack.name) = (bad(), bad());
+    (rehearsal.run.names.slot, rehearsal.run.option) = (bad(), bad());
+    rehearsal.run.safeguards.left_out.push(bad());
+    rehearsal.run.versions.insert(bad(), bad());
+    for snapshot in rehearsal.snapshots.values_mut() {
+        snapshot.settings.insert(bad(), format!("{HOSTILE}{}", snapshot.name));
+        snapshot.slot.as_mut().map(|slot| slot.insert(bad(), json!({ HOSTILE: HOSTILE })));
+        snapshot.unobserved.insert("/subjects".into(), bad());
+        snapshot.server.version = bad();
+    }
+    let kinds = [
+        EventKind::Command { paste: bad(), exit: None, ms: 1, out: Some("../../etc/passwd".into()) },
+        EventKind::Http {
+            method: bad(),
+            url: bad(),
+            status: None,
+            ms: 1,
+            out: Some("javascript:alert(1)".into()),
+        },
+        EventKind::Wait { what: bad(), last: bad(), met: false, ms: 1 },
+        EventKind::Note { text: bad() },
+        EventKind::StepFinished { result: StepResult::Failed, error: Some(bad()), ms: 1, waited_ms: 9 },
+    ];
+    let at = rehearsal.events.last().unwrap().at;
+    for kind in kinds {
+        rehearsal.events.push(Event { seq: 0, at, step: Some(bad()), no: None, attempt: 2, kind });
+    }
+    rehearsal.seal = false;
+    rehearsal.events.retain(|e| !matches!(&e.kind, EventKind::Http { out: Some(o), .. } if o.contains(':')));
+    let run = rehearsal.write(dir);
+    let mut findings = findings(&run, true);
+    for check in &mut findings.checks {
+        (check.name, check.summary, check.remedy) = (bad(), bad(), Some(bad()));
+        check.evidence =
+            vec![Evidence { text: bad(), file: Some("javascript:alert(1)".into()), at: Some(bad()) }];
+    }
+    run.write("findings.json", &findings).unwrap();
+    let violation =
+        Violation { table: bad(), stage: Some(bad()), expected: Some(json!(HOSTILE)), ..violation(1) };
+    std::fs::write(run.path("violations.jsonl"), serde_json::to_string(&violation).unwrap()).unwrap();
+    run
+}
+
+#[test]
+fn hostile_text_comes_out_as_text() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = hostile(&dir.path().join("run"));
+    let html = html(&run);
+    let page = well_formed_but_for_ids(&html);
+    assert!(!html.contains("<script") && !html.contains('\u{202e}') && !html.contains('\u{1b}'));
+    let text = page.text();
+    assert!(text.contains("</style><script>alert(1)</script>\"'`|*_[x](javascript:y) {{ 1 }} {% if %} ⟨U+202E⟩gnp⟨U+0000⟩⟨U+001B⟩[31m 🙂"));
+    let markdown = outside_fences(&markdown(&run));
+    assert!(!markdown.contains("<script") && !markdown.contains(" @you") && !markdown.contains("\u{202e}"));
+    let junit = std::fs::read_to_string(run.path("junit.xml")).unwrap();
+    assert!(quick_junit::Report::deserialize_from_str(&junit).is_ok());
+}
+
+/// Markdown without its code blocks, in which nothing is markup.
+fn outside_fences(markdown: &str) -> String {
+    let mut inside = false;
+    let mut out = String::new();
+    for line in markdown.lines() {
+        let fence = line.trim_start().starts_with("```");
+        assert!(!fence || ["```", "```sh", "```diff"].contains(&line), "{line}");
+        inside ^= fence;
+        if !inside {
+            out.push_str(line);
+            out.push('\n');
+        }
+    }
+    assert!(!inside);
+    out
+}
+
+/// Ten checks of one name are ten elements of one id: nothing that a real run has.
+fn well_formed_but_for_ids(html: &str) -> Page {
+    let page = Page::parse(html);
+    assert_eq!(page.errors, Vec::<String>::new());
+    assert!(
+        page.all("a").filter_map(|a| a.attribute("href")).all(|h| h.starts_with("./") || h.starts_with('#'))
+    );
+    page
+}
+
+#[test]
+fn a_huge_run_gives_a_small_report() {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = support::Plan { transactions: 20_000, ..support::Plan::default() };
+    let run = support::story::rehearse(&plan).write(&dir.path().join("run"));
+    decide(&run, true, (0..100_000).map(violation));
+    assert!(artifacts::ledger::Reader::open(&run.ledger()).unwrap().count() > 100_000);
+    let text = well_formed(&html(&run)).text();
+    assert!(text.contains("100,000 violations. The first 100 are below; all are in violations.jsonl."));
+    assert!(markdown(&run).chars().count() <= report::markdown::MAX_CHARS);
+}
+
+#[test]
+fn huge_values_give_a_small_report() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rehearsal = support::story::rehearse(&support::Plan::default());
+    let huge = "\"\u{202e}".repeat(20_000);
+    for snapshot in rehearsal.snapshots.values_mut() {
+        (0..300).for_each(|i| {
+            snapshot.settings.insert(format!("{i}{}{huge}", snapshot.name), huge.clone());
+        });
+    }
+    let last = rehearsal.events.last().unwrap().clone();
+    for i in 0..2_000 {
+        let kind = EventKind::Command { paste: huge.clone(), exit: Some(1), ms: 1, out: None };
+        rehearsal.events.push(Event { step: Some(format!("step {}{huge}", i / 10)), kind, ..last.clone() });
+    }
+    rehearsal.seal = false;
+    let run = rehearsal.write(&dir.path().join("run"));
+    let long = Violation {
+        table: huge.clone(),
+        stage: Some(huge.clone()),
+        expected: Some(json!(huge)),
+        ..violation(1)
+    };
+    decide(&run, true, std::iter::repeat_n(long, 200));
+    well_formed(&html(&run));
+    assert!(markdown(&run).chars().count() <= report::markdown::MAX_CHARS);
+}
