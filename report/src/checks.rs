@@ -132,7 +132,14 @@ impl Found {
     }
 
     /// Broken beats doubts, and doubts beat held.
-    fn answer(&mut self, held: String, broken: String, remedy: &str, doubts: &[Doubt]) -> Answer {
+    fn answer(
+        &mut self,
+        cx: &Context,
+        held: String,
+        broken: String,
+        remedy: &str,
+        doubts: &[Doubt],
+    ) -> Answer {
         if self.broken > 0 {
             let mut named = std::mem::take(&mut self.named);
             if self.broken > NAMED {
@@ -143,7 +150,7 @@ impl Found {
             return Answer::broken(self.compared, broken, remedy).with(named).with(doubts);
         }
         match doubts {
-            [] => Answer::held(self.compared, held),
+            [] => Answer::held(self.compared, held).with([cx.basis()]),
             doubts => Answer::unknown(self.compared, doubts),
         }
     }

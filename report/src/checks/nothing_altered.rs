@@ -45,6 +45,6 @@ impl Check for NothingAltered {
         let broken = format!("{} of {rows} in events are not what RETURNING gave", self.found.broken);
         let remedy = "compare the named events with the database; converters, transforms and a replica identity other \
                       than FULL change rows: cargo xtask replication";
-        self.found.answer(held, broken, remedy, &cx.doubts())
+        self.found.answer(cx, held, broken, remedy, &cx.doubts())
     }
 }

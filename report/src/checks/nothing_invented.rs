@@ -56,6 +56,6 @@ impl Check for NothingInvented {
             let remedy = "rehearse again: the ledger is not whole".to_owned();
             doubts.insert(0, Doubt { evidence: Evidence { text, file, at }, remedy });
         }
-        self.found.answer(held, broken, remedy, &doubts)
+        self.found.answer(cx, held, broken, remedy, &doubts)
     }
 }

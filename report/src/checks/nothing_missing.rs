@@ -21,6 +21,8 @@ const NAME: &str = "nothing-missing";
 pub(super) struct NothingMissing {
     found: Found,
     seed_rows: u64,
+    /// Changes of unknown fate that a later version proves.
+    proven: u64,
     stages: BTreeMap<Stage, u64>,
     unknown: HashMap<u64, Unknown>,
 }
@@ -40,15 +42,14 @@ impl Check for NothingMissing {
     fn key(&mut self, cx: &Context, history: &KeyHistory, out: &mut Violations) {
         for wanted in &history.expected {
             self.seed_rows += u64::from(wanted.fact.op == Op::Read);
-            if wanted.required {
-                self.found.compared += 1;
-            }
+            self.found.compared += u64::from(wanted.required);
+            self.proven += u64::from(wanted.required && !wanted.fact.committed);
             let line = wanted.fact.line;
             let unknown = !wanted.fact.committed
                 && cx.ledger.as_ref().is_ok_and(|ledger| ledger.unknown.contains_key(&line));
             if unknown {
                 self.unknown.entry(line).or_default().committed |=
-                    wanted.required || wanted.delivered.is_some();
+                    wanted.required || wanted.delivered.is_some() || wanted.tombstone.is_some();
             }
             let Some((stage, violation)) = missing(cx, history, wanted) else { continue };
             if wanted.required || violation.op == Some(Op::Tombstone) {
@@ -93,15 +94,21 @@ impl NothingMissing {
             let named = std::mem::take(&mut self.found.named);
             return Answer::unknown(compared, &doubts).with(named);
         }
-        let changes = count(compared - self.seed_rows, "committed change");
+        let changes = match self.proven {
+            0 => count(compared - self.seed_rows, "committed change"),
+            n => format!(
+                "{} ({n} of unknown fate among them, proven by later versions)",
+                count(compared - self.seed_rows, "committed change")
+            ),
+        };
         let held = format!("{changes} and {} are in the topics", count(self.seed_rows, "seed row"));
         let broken = format!(
-            "{} of {changes} and {} in no topic: {}",
+            "{} of {changes} and {} are in no topic: {}",
             self.found.broken,
             count(self.seed_rows, "seed row"),
             stages.join(", ")
         );
-        let answer = self.found.answer(held, broken, self.remedy(), &doubts);
+        let answer = self.found.answer(cx, held, broken, self.remedy(), &doubts);
         if self.found.broken > 0 { answer.with([cx.looks()]) } else { answer }
     }
 

@@ -74,7 +74,7 @@ impl Check for NothingRepeated {
             "drain before the stop and keep the last stored offset: rehearse with the safeguards drain and \
              stop-connector; consumers that are idempotent can accept repeats with --allow-repeats"
         };
-        self.found.answer(held, broken, remedy, &cx.doubts())
+        self.found.answer(cx, held, broken, remedy, &cx.doubts())
     }
 }
 

@@ -53,7 +53,7 @@ impl Check for OrderKept {
         let broken = format!("{} of {events} of {keys} came out of order", self.found.broken);
         let remedy = "look at the named offsets; a topic whose number of partitions changed, or two connectors \
                       writing to it, breaks the order: cargo xtask topics, cargo xtask status";
-        self.found.answer(held, broken, remedy, &cx.doubts())
+        self.found.answer(cx, held, broken, remedy, &cx.doubts())
     }
 }
 

@@ -91,7 +91,7 @@ impl Check for TablesConverge {
         }
         let broken =
             format!("{} of {keys} end differently in the topics and in the new database", self.found.broken);
-        self.found.answer(held, broken, REMEDY, &doubts)
+        self.found.answer(cx, held, broken, REMEDY, &doubts)
     }
 }
 

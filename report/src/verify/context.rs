@@ -112,6 +112,18 @@ impl Context {
         }
     }
 
+    /// What was held against what.
+    pub fn basis(&self) -> Evidence {
+        let lines = self.ledger.as_ref().map_or(0, |ledger| ledger.lines);
+        let topics = self.collected.as_ref().ok().and_then(Option::as_ref).map_or(0, |c| c.topics.len());
+        let text = format!(
+            "{lines} lines of {} were held against {} records of {topics} topics, each read from its first to its \
+             last record",
+            self.ledger_file, self.topics.records
+        );
+        Evidence { text, file: Some("collected.json".into()), at: Some("/topics".into()) }
+    }
+
     /// Reasons why the histories of the keys prove nothing: damaged or incomplete evidence, or too
     /// little of it.
     pub fn doubts(&self) -> Vec<Doubt> {

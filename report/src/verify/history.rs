@@ -99,12 +99,13 @@ impl KeyHistory {
     }
 
     /// A change of unknown fate was committed if a later version of the row is acknowledged and no
-    /// other change made its version.
+    /// other change can have made its version.
     fn prove(&mut self) {
         let newest = self.expected.iter().filter(|w| w.fact.committed).map(|w| w.fact.ver).max();
         for i in 0..self.expected.len() {
             let fact = &self.expected[i].fact;
-            let alone = !self.expected.iter().any(|w| w.fact.committed && w.fact.ver == fact.ver);
+            let made_it = |w: &&Wanted| w.fact.op != Op::Delete && w.fact.ver == fact.ver;
+            let alone = self.expected.iter().filter(made_it).count() == 1;
             let proven = fact.op != Op::Delete && alone && newest > Some(fact.ver);
             self.expected[i].required |= proven;
         }
@@ -113,7 +114,8 @@ impl KeyHistory {
     fn owner(&mut self, i: usize, opened: bool) -> Belongs {
         let event = &self.delivered[i].fact;
         let Some(op) = event.op else { return Belongs::Nothing };
-        // The change id decides, then the version; a committed change before an unknown one.
+        // The change id decides, or the transaction of a delete, which has none of its own; then the
+        // version; a committed change before an unknown one.
         let score = |w: &Wanted| (event.change_id == Some(w.fact.change_id), event.ver == Some(w.fact.ver));
         let candidates = self.expected.iter().enumerate().filter(|(_, w)| match op {
             Op::Read => w.fact.op != Op::Delete && score(w) != (false, false),
@@ -121,7 +123,9 @@ impl KeyHistory {
             Op::Delete | Op::Tombstone => w.fact.op == Op::Delete,
         });
         let best = candidates.max_by_key(|(n, w)| {
-            let by_id = !matches!(op, Op::Delete | Op::Tombstone) && score(w).0;
+            let low = |xid: u64| xid & u64::from(u32::MAX);
+            let by_xid = event.xid.is_some() && event.xid.map(low) == w.fact.xid.map(low);
+            let by_id = if op == Op::Delete { by_xid } else { op != Op::Tombstone && score(w).0 };
             (by_id, score(w).1, w.delivered.is_some() && op == Op::Tombstone, w.required, usize::MAX - n)
         });
         let Some((of, _)) = best else { return Belongs::Nothing };
@@ -210,7 +214,7 @@ mod tests {
         assert!(!belongs(&unknown, &[]).1.expected[1].required);
         let later = [unknown.to_vec(), vec![wanted(Op::Update, 3, 3, true)]].concat();
         assert!(belongs(&later, &[]).1.expected[1].required);
-        let other = [later, vec![wanted(Op::Update, 2, 4, true)]].concat();
+        let other = [later, vec![wanted(Op::Update, 2, 4, false)]].concat();
         assert!(!belongs(&other, &[]).1.expected[1].required);
     }
 

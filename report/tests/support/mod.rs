@@ -5,6 +5,8 @@
 // A test that cannot build its run shall fail at once; not every test uses everything.
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub)]
 
+pub mod faults;
+pub mod judge;
 pub mod sim;
 pub mod story;
 pub mod write;
@@ -36,6 +38,8 @@ pub struct Plan {
     pub partitions: i32,
     /// Rolled back, unknown and zero-row transactions take part.
     pub odd_fates: bool,
+    /// Nobody changes anything, in neither phase.
+    pub idle: bool,
     /// False: option b without `rebase-offsets`, the loss that nobody sees.
     pub rebase: bool,
 }
@@ -49,6 +53,7 @@ impl Default for Plan {
             before_snapshot: 0,
             partitions: 1,
             odd_fates: true,
+            idle: false,
             rebase: true,
         }
     }

@@ -161,7 +161,10 @@ impl Sim {
     }
 
     /// One insert, update and delete per table, then random transactions.
-    pub fn work(&mut self, transactions: u64, odd_fates: bool) {
+    pub fn work(&mut self, plan: &Plan) {
+        if plan.idle {
+            return;
+        }
         for table in self.names() {
             for op in [Op::Create, Op::Update, Op::Delete] {
                 let client = self.rows[&table].values().next().map_or(0, |row| row.owner);
@@ -171,11 +174,11 @@ impl Sim {
                 self.run(vec![planned]);
             }
         }
-        for _ in 0..transactions / CLIENTS {
+        for _ in 0..plan.transactions / CLIENTS {
             let group = (0..CLIENTS)
                 .map(|client| {
                     let size = 1 + self.dice.below(4);
-                    let outcome = if odd_fates { self.outcome() } else { Outcome::Ok };
+                    let outcome = if plan.odd_fates { self.outcome() } else { Outcome::Ok };
                     self.plan(client, size, outcome)
                 })
                 .collect();

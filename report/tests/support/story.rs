@@ -52,7 +52,7 @@ pub fn rehearse(plan: &Plan) -> Rehearsal {
     sim.work_before_snapshot(plan.before_snapshot);
     sim.snapshot();
     story.step(&mut sim, "start-generator");
-    sim.work(plan.transactions, plan.odd_fates);
+    sim.work(plan);
     story.snapshot(&sim, "before", Role::Old, sim.lsn - 0x40);
     ["capture-before", "stop-generator", "fence-writers"].iter().for_each(|step| story.step(&mut sim, step));
     let cut = story.marker(&mut sim, "f0e1", Phase::Before);
@@ -67,7 +67,7 @@ pub fn rehearse(plan: &Plan) -> Rehearsal {
         story.step(&mut sim, step);
     }
     let events_before = sim.records.len();
-    sim.work(plan.transactions, plan.odd_fates);
+    sim.work(plan);
     let marker = story.marker(&mut sim, "a1b2", Phase::After);
     if !plan.rebase {
         sim.records.truncate(events_before);
@@ -198,7 +198,8 @@ impl Story {
         let tables = sim.digests().iter().map(|(t, rows)| (t.clone(), state(rows.values()))).collect();
         let full = |t: String| (t, "f".to_owned());
         let lost = name == "after" && !self.rebase;
-        let pending = if lost { sim.xids[&Phase::After].clone() } else { Vec::new() };
+        let pending =
+            if lost { sim.xids.get(&Phase::After).cloned().unwrap_or_default() } else { Vec::new() };
         let snapshot = Snapshot {
             schema: SCHEMA.into(),
             name: name.into(),

@@ -1,0 +1,103 @@
+//! Asks for the verdict over a [`Rehearsal`], and a naive reference for what it must name.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use artifacts::RunDir;
+use artifacts::findings::{CheckResult, Findings, Verdict, Violation, ViolationKind};
+use artifacts::ledger::{Entry, Fate, Phase};
+use artifacts::row::{self, Digest};
+use report::{Options, verify};
+
+use super::Rehearsal;
+
+/// Findings and violations of a run.
+pub struct Judged {
+    /// `findings.json`
+    pub findings: Findings,
+    /// `violations.jsonl`
+    pub violations: Vec<Violation>,
+}
+
+impl Judged {
+    /// Writes the rehearsal below `dir` and judges it.
+    pub fn of(rehearsal: &Rehearsal, dir: &Path) -> Self {
+        Self::run(&rehearsal.write(&dir.join("run")), &Options::default())
+    }
+
+    /// Judges a run directory.
+    pub fn run(run: &RunDir, options: &Options) -> Self {
+        let findings = verify(run, options).unwrap();
+        assert_eq!(run.findings().unwrap().unwrap(), findings);
+        let text = std::fs::read_to_string(run.path("violations.jsonl")).unwrap();
+        let violations = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        Self { findings, violations }
+    }
+
+    /// A check by its name.
+    pub fn check(&self, name: &str) -> &CheckResult {
+        self.findings.checks.iter().find(|check| check.name == name).unwrap()
+    }
+
+    /// Names of the checks that answered so.
+    pub fn checks(&self, verdict: Verdict) -> Vec<&str> {
+        let checks = self.findings.checks.iter().filter(|check| check.verdict == verdict);
+        checks.map(|check| check.name.as_str()).collect()
+    }
+
+    /// Summary and evidence of a check, as one text with files and places.
+    pub fn text(&self, name: &str) -> String {
+        let check = self.check(name);
+        let evidence = check.evidence.iter().map(|e| format!("{} [{:?} {:?}]", e.text, e.file, e.at));
+        std::iter::once(check.summary.clone()).chain(evidence).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Stages of the violations of a kind, each once.
+    pub fn stages(&self, kind: ViolationKind) -> BTreeSet<Option<String>> {
+        self.violations.iter().filter(|v| v.kind == kind).map(|v| v.stage.clone()).collect()
+    }
+}
+
+/// Change ids by phase that the ledger knows to be committed and that touched a row.
+pub fn acknowledged(ledger: &[Entry]) -> BTreeMap<u64, Phase> {
+    let mut open = BTreeMap::new();
+    let mut touched: BTreeMap<String, Vec<bool>> = BTreeMap::new();
+    let mut known = BTreeMap::new();
+    for entry in ledger {
+        match entry {
+            Entry::Invoke { tx, phase, changes, .. } => {
+                open.insert(tx.clone(), (*phase, changes.clone()));
+            }
+            Entry::Returned { tx, counts, .. } => {
+                touched.insert(tx.clone(), counts.iter().map(|n| *n > 0).collect());
+            }
+            Entry::Ok { tx, .. } | Entry::Settled { tx, fate: Fate::Ok, .. } => {
+                let (phase, changes) = &open[tx];
+                let changes = changes.iter().zip(&touched[tx]).filter(|(_, touched)| **touched);
+                known.extend(changes.map(|(change, _)| (change.id, *phase)));
+            }
+            _ => {}
+        }
+    }
+    known
+}
+
+/// Keys that end differently in the topics and in the database: the last record of each key,
+/// applied to an empty table.
+pub fn diverged(rehearsal: &Rehearsal) -> BTreeSet<(String, i64)> {
+    let columns = row::tables();
+    let mut folded: BTreeMap<(String, i64), Option<Digest>> = BTreeMap::new();
+    let mut order: Vec<_> = rehearsal.records.iter().filter(|r| !r.table.is_empty()).collect();
+    order.sort_by_key(|record| record.partition); // Stable: as the walk, partition by partition.
+    for record in order {
+        let after = record.value.as_ref().and_then(|text| {
+            let value: serde_json::Value = serde_json::from_str(text).unwrap();
+            row::digest(&columns[&record.table], value["after"].as_object()?).ok()
+        });
+        folded.insert((record.table.clone(), record.row_key), after);
+    }
+    let rows = |table: &String, key| rehearsal.rows_after.get(table).and_then(|rows| rows.get(&key)).copied();
+    let keys = rehearsal.rows_after.iter().flat_map(|(t, rows)| rows.keys().map(|key| (t.clone(), *key)));
+    let all: BTreeSet<(String, i64)> = folded.keys().cloned().chain(keys).collect();
+    all.into_iter().filter(|at| folded.get(at).copied().flatten() != rows(&at.0, at.1)).collect()
+}
