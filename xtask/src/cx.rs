@@ -137,3 +137,15 @@ pub(crate) fn login(stack: &Stack, database: &str, role: Role, who: Who) -> anyh
         database: database.into(),
     })
 }
+
+/// The same for the data generator's library, which brings no client of its own.
+pub(crate) fn config(login: &postgres::Login) -> tokio_postgres::Config {
+    let mut config = tokio_postgres::Config::new();
+    config
+        .host(&login.host)
+        .port(login.port)
+        .user(&login.user)
+        .password(&login.password)
+        .dbname(&login.database);
+    config
+}

@@ -1,5 +1,7 @@
 //! What bad input gets: one clear sentence and the documented exit code. No component is needed.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use assert_cmd::Command;
 
 struct Said {
@@ -8,7 +10,7 @@ struct Said {
 }
 
 fn xtask(runs: &std::path::Path, words: &str) -> Said {
-    let mut command = Command::cargo_bin("xtask").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
     command
         .env("PG_CDC_RUNS", runs)
         .env("PG_CDC_STATE", runs.join("state"))

@@ -41,6 +41,8 @@ pub(crate) fn run(args: &Ci) -> anyhow::Result<Outcome> {
             "clippy",
             &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"],
         )?);
+        let e2e = ["clippy", "--package", "xtask", "--test", "e2e", "--quiet", "--", "-D", "warnings"];
+        total.add(check("clippy of the end-to-end tests", &e2e)?);
         total.add(tests("unit, property and golden tests", &["test", "--workspace", "--quiet"], false)?);
         let tidy = tidy::run(&Tidy { fix: false })? == Outcome::Done;
         total.add(Count::one(tidy));

@@ -3,14 +3,15 @@
 //! Appends `settled` entries to the ledger.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::bail;
-use artifacts::ledger::{Entry, Fate, Reader, Writer};
+use artifacts::ledger::{Change, Entry, Fate, Phase, Reader, Writer};
 use artifacts::snapshot::Role;
 use stack::postgres::{self, WRITER_ROLE, XactStatus};
 
-use crate::cx::Cx;
+use crate::cx::{self, Cx, Who};
 
 /// How long a transaction of somebody else may keep its id.
 const FENCE: Duration = Duration::from_secs(60);
@@ -23,25 +24,53 @@ pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
     let unknown = unknown_fates(&cx.run.ledger(), cx.step.phase())?;
     let mut ledger = Writer::open(&cx.run.ledger(), cx.info.workload.seed, artifacts::row::tables())?;
     let settled = unknown.len();
-    for (tx, xid) in unknown {
-        let (fate, by) = settle(&pg, role, &tx, xid).await?;
-        ledger.write(&Entry::Settled { tx, fate, by })?;
+    if settled > 0 {
+        let rows = connect(&cx.login(role, Who::Superuser)?).await?;
+        for (tx, open) in unknown {
+            let (fate, by) = settle(&pg, &rows, role, &tx, &open).await?;
+            ledger.write(&Entry::Settled { tx, fate, by })?;
+        }
     }
     cx.say(format!("{ended} backends ended, {settled} unknown fates settled"));
     Ok(())
 }
 
-/// A transaction without `returned` never sent COMMIT; for any other the server knows.
+/// A transaction whose fate is not in the ledger.
+#[derive(Debug, Default, PartialEq)]
+struct Open {
+    changes: Vec<Change>,
+    /// None: it never got as far as sending COMMIT.
+    returned: Option<Returned>,
+}
+
+#[derive(Debug, PartialEq)]
+struct Returned {
+    xid: String,
+    keys: Vec<Option<i64>>,
+    counts: Vec<u32>,
+}
+
+/// A transaction without `returned` never sent COMMIT. For any other the server knows, but after a
+/// crash it may have given the id to another transaction: its rows have to be there as well.
 async fn settle(
     pg: &postgres::Client,
+    rows: &tokio_postgres::Client,
     role: Role,
     tx: &str,
-    xid: Option<String>,
+    open: &Open,
 ) -> anyhow::Result<(Fate, String)> {
-    let Some(xid) = xid else { return Ok((Fate::Fail, "COMMIT was never sent".into())) };
-    match pg.xact_status(&xid).await? {
-        XactStatus::Committed => Ok((Fate::Ok, format!("pg_xact_status({xid}) on the {role} server"))),
-        XactStatus::Aborted => Ok((Fate::Fail, format!("pg_xact_status({xid}) on the {role} server"))),
+    let Some(Returned { xid, keys, counts }) = &open.returned else {
+        return Ok((Fate::Fail, "COMMIT was never sent".into()));
+    };
+    let by = format!("pg_xact_status({xid}) on the {role} server");
+    match pg.xact_status(xid).await? {
+        XactStatus::Committed if data_generator::left_its_rows(rows, &open.changes, keys, counts).await? => {
+            Ok((Fate::Ok, format!("{by}, and its rows")))
+        }
+        XactStatus::Committed => {
+            Ok((Fate::Fail, format!("{by} is of another transaction: its rows are not there")))
+        }
+        XactStatus::Aborted => Ok((Fate::Fail, by)),
         XactStatus::InProgress => bail!("transaction {tx} (xid {xid}) is still in progress behind the fence"),
         XactStatus::Unknown => {
             bail!("the {role} server no longer knows the fate of transaction {tx} (xid {xid})")
@@ -49,20 +78,24 @@ async fn settle(
     }
 }
 
-/// Transactions of the phase without a known fate, with their id when COMMIT may have been sent.
-fn unknown_fates(
-    ledger: &std::path::Path,
-    wanted: artifacts::ledger::Phase,
-) -> anyhow::Result<BTreeMap<String, Option<String>>> {
+/// A plain connection, for the generator's own questions.
+async fn connect(login: &postgres::Login) -> anyhow::Result<tokio_postgres::Client> {
+    let (client, connection) = cx::config(login).connect(tokio_postgres::NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+/// Transactions of the phase without a known fate.
+fn unknown_fates(ledger: &Path, wanted: Phase) -> anyhow::Result<BTreeMap<String, Open>> {
     let mut open = BTreeMap::new();
     for entry in Reader::open(ledger)? {
         match entry?.1 {
-            Entry::Invoke { tx, phase, .. } if phase == wanted => {
-                open.insert(tx, None);
+            Entry::Invoke { tx, phase, changes, .. } if phase == wanted => {
+                open.insert(tx, Open { changes, returned: None });
             }
-            Entry::Returned { tx, xid, .. } => {
-                if let Some(known) = open.get_mut(&tx) {
-                    *known = Some(xid);
+            Entry::Returned { tx, xid, keys, counts, .. } => {
+                if let Some(open) = open.get_mut(&tx) {
+                    open.returned = Some(Returned { xid, keys, counts });
                 }
             }
             Entry::Ok { tx, .. } | Entry::Fail { tx, .. } | Entry::Settled { tx, .. } => {
@@ -77,7 +110,6 @@ fn unknown_fates(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use artifacts::ledger::Phase;
     use artifacts::row::tables;
 
     #[test]
@@ -104,7 +136,9 @@ mod tests {
         ledger.write(&Entry::Ok { tx: "c".into(), t }).unwrap();
         ledger.write(&Entry::Info { tx: "b".into(), t, error: "x".into() }).unwrap();
         let open = unknown_fates(&path, Phase::Before).unwrap();
-        assert_eq!(open, BTreeMap::from([("a".into(), None), ("b".into(), Some("7b".into()))]));
+        let xids: Vec<_> =
+            open.iter().map(|(tx, o)| (tx.as_str(), o.returned.as_ref().map(|r| r.xid.as_str()))).collect();
+        assert_eq!(xids, [("a", None), ("b", Some("7b"))]);
         assert!(unknown_fates(&path, Phase::After).unwrap().is_empty());
     }
 }

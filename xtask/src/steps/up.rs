@@ -6,7 +6,7 @@ use artifacts::Lsn;
 use artifacts::snapshot::Role;
 use stack::postgres::{AHEAD_BYTES, Roles};
 
-use crate::cx::{Cx, Who};
+use crate::cx::{self, Cx, Who};
 use crate::{generator, request};
 
 const ADVANCE: Duration = Duration::from_secs(120);
@@ -50,13 +50,6 @@ async fn seed(cx: &mut Cx) -> anyhow::Result<()> {
     let workload = cx.info.workload.clone();
     let ledger = cx.run.path("ledger.jsonl");
     let login = cx.login(Role::Old, Who::Writer)?;
-    let mut config = tokio_postgres::Config::new();
-    config
-        .host(&login.host)
-        .port(login.port)
-        .user(&login.user)
-        .password(&login.password)
-        .dbname(&login.database);
-    data_generator::seed(&config, &ledger, workload.seed, workload.seed_rows).await?;
+    data_generator::seed(&cx::config(&login), &ledger, workload.seed, workload.seed_rows).await?;
     Ok(())
 }

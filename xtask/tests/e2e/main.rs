@@ -3,6 +3,8 @@
 //! They share the stack `ci`: Kafka and Connect stay warm, every rehearsal gets a fresh PostgreSQL
 //! pair. `cargo xtask ci` runs them one after another and takes everything down.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod bad_input;
 mod held;
 mod no_rebase;
