@@ -28,3 +28,11 @@ pub use daemon::{ExitInfo, ServiceStatus};
 pub use error::{Error, Result};
 pub use lock::StackLock;
 pub use state::Secrets;
+
+/// The folder that holds what was provisioned, shared by all stacks of this user.
+///
+/// # Errors
+/// An ordinary user without a home.
+pub fn cache_dir() -> Result<std::path::PathBuf> {
+    Ok(paths::Paths::from_env()?.cache)
+}
