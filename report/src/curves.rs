@@ -162,7 +162,8 @@ struct Payload {
 
 /// Whether a value is the row of a snapshot, which is no change.
 fn is_snapshot(value: &str) -> bool {
-    let op = serde_json::from_str::<Envelope>(value).ok().and_then(|e| e.op.or(e.payload?.op));
+    let envelope = serde_json::from_str::<Envelope>(value).ok();
+    let op = envelope.and_then(|e| e.op.or_else(|| e.payload.and_then(|inner| inner.op)));
     op == Some(ledger::Op::Read)
 }
 
@@ -210,6 +211,13 @@ mod tests {
         histogram.add(0, 5);
         histogram.add(10_000, 5);
         assert_eq!(histogram.cumulative(), [(0, 0), (50, 5), (10_000, 5), (10_050, 10)]);
+    }
+
+    #[test]
+    fn rows_of_a_snapshot_are_told_from_changes() {
+        let seen =
+            [r#"{"op":"r"}"#, r#"{"payload":{"op":"r"}}"#, r#"{"op":"c"}"#, r#"{"$base64":"AA"}"#, "1"];
+        assert_eq!(seen.map(is_snapshot), [true, true, false, false, false]);
     }
 
     #[test]

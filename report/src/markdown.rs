@@ -172,7 +172,7 @@ fn steps(page: &Page) -> String {
 }
 
 fn again(page: &Page) -> String {
-    let mut out = String::from("### Do it again, check it again\n\n```sh\n");
+    let mut out = String::from("### Check it again, do it again\n\n```sh\n");
     out.push_str(&format!("{}\n", one_line(&clip(&page.reproduce.again, 1_000))));
     for command in &page.reproduce.recheck {
         out.push_str(&format!("{}   # {}\n", one_line(&clip(&command.text, 400)), command.does));

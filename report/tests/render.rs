@@ -1,5 +1,7 @@
 //! The report: golden files, form, bounds, and what foreign text may not do.
 
+#![allow(clippy::unwrap_used)]
+
 mod page;
 mod support;
 

@@ -281,13 +281,14 @@ fn expected(group: Group, name: &str, added_or_removed: bool) -> Expected {
             | "active" => Stays,
             _ => Moves,
         },
-        Group::Publication | Group::ReplicaIdentity | Group::Roles => Stays,
+        Group::Publication | Group::ReplicaIdentity => Stays,
         Group::Config => match name {
             "database.hostname" | "database.port" => Moves,
             _ => Stays,
         },
         Group::Status if name.ends_with("state") => Stays,
-        Group::Status | Group::Settings => Either,
+        // The writer's role has lost its login at the end: the second fence.
+        Group::Status | Group::Settings | Group::Roles => Either,
         Group::Topics | Group::Subjects => Moves,
     }
 }

@@ -34,6 +34,8 @@ pub(crate) struct Row {
     pub(crate) offset_system: String,
     /// Offset and server are of different histories.
     pub(crate) foreign: bool,
+    /// ... at a moment when the connector reads: before it is resumed, that is no fault.
+    pub(crate) odd: bool,
 }
 
 /// Builds the view.
@@ -124,10 +126,12 @@ fn row(moment: &'static str, snapshot: &Seen<Snapshot>) -> Row {
                 offset: dash(),
                 offset_system: dash(),
                 foreign: false,
+                odd: false,
             };
         }
     };
     let lsn = |column| slot_lsn(s, column).map_or_else(dash, |l| l.to_string());
+    let foreign = s.offset.as_ref().is_some_and(|o| !o.position.same_history(&s.server.position));
     let active = s.slot.as_ref().and_then(|row| row.get("active")?.as_bool());
     Row {
         moment,
@@ -146,6 +150,7 @@ fn row(moment: &'static str, snapshot: &Seen<Snapshot>) -> Row {
         },
         offset: s.offset.as_ref().map_or_else(dash, |o| o.position.lsn.to_string()),
         offset_system: s.offset.as_ref().map_or_else(dash, |o| clip(&o.position.system_identifier, 40)),
-        foreign: s.offset.as_ref().is_some_and(|o| !o.position.same_history(&s.server.position)),
+        foreign,
+        odd: foreign && matches!(moment, "at-resume" | "after"),
     }
 }

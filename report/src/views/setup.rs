@@ -140,6 +140,11 @@ fn pairs(input: &Input) -> Vec<Pair> {
         0 => "none".into(),
         ms => duration(ms),
     };
+    let kafka = match run.kafka.as_str() {
+        "kraft" => "KRaft".into(),
+        "zookeeper" => "ZooKeeper".into(),
+        other => clip(other, 20),
+    };
     let dirty = if run.tool.dirty { " with uncommitted changes" } else { "" };
     let revision = clip(&run.tool.revision, 60);
     let mut pairs = vec![
@@ -150,12 +155,7 @@ fn pairs(input: &Input) -> Vec<Pair> {
         ("took", took(input)),
         (
             "stack",
-            format!(
-                "{} ({}), Kafka with {}",
-                clip(&run.stack.name, 60),
-                clip(&run.stack.kind, 20),
-                clip(&run.kafka, 20)
-            ),
+            format!("{} ({}), Kafka with {}", clip(&run.stack.name, 60), clip(&run.stack.kind, 20), kafka),
         ),
         ("events as", clip(&run.format, 20)),
         ("heartbeat", heartbeat),

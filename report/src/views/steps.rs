@@ -32,7 +32,7 @@ pub(crate) struct Step {
     pub(crate) open: bool,
     pub(crate) duration: String,
     pub(crate) waited: String,
-    /// Percent of the longest step: waiting, and the tool's own time.
+    /// Percent of the longest step other than `up`: waiting, and the tool's own time.
     pub(crate) waited_share: String,
     pub(crate) own_share: String,
     pub(crate) error: Option<String>,
@@ -58,7 +58,8 @@ pub(crate) struct Item {
 /// Builds the view.
 pub(crate) fn view(input: &Input, limits: Limits) -> View {
     let all = spans(input.events());
-    let longest = all.iter().filter_map(|s| s.end.map(|e| e.ms)).max().unwrap_or(0).max(1);
+    let rest = all.iter().filter(|s| s.name != "up").filter_map(|s| s.end.map(|e| e.ms));
+    let longest = rest.max().unwrap_or(0).max(1);
     let mut ids = BTreeSet::new();
     let steps: Vec<Step> =
         all.iter().take(limits.steps).map(|s| step(s, longest, &mut ids, limits)).collect();
@@ -75,17 +76,26 @@ pub(crate) fn view(input: &Input, limits: Limits) -> View {
     }
 }
 
+/// `24 steps took 58.2 s: 55.1 s waiting for components, 3.1 s the tool's own time.`
 fn total(spans: &[Span<'_>]) -> String {
-    let ends = || spans.iter().filter_map(|s| s.end);
-    let all: u64 = ends().map(|e| e.ms).sum();
-    let waited: u64 = ends().map(|e| e.waited_ms.min(e.ms)).sum();
-    format!(
+    let sum = |spans: &mut dyn Iterator<Item = &Span<'_>>| {
+        let ends = spans.filter_map(|s| s.end).map(|e| (e.ms, e.waited_ms.min(e.ms)));
+        ends.fold((0, 0), |(all, waited), (ms, waited_ms)| (all + ms, waited + waited_ms))
+    };
+    let (all, waited) = sum(&mut spans.iter());
+    let (rest, rest_waited) = sum(&mut spans.iter().filter(|s| s.name != "up"));
+    let text = format!(
         "{} took {}: {} waiting for components, {} the tool's own time.",
         count(spans.len() as u64, "step"),
         duration(all),
         duration(waited),
         duration(all - waited)
-    )
+    );
+    if rest == all {
+        return text;
+    }
+    let own = duration(rest - rest_waited);
+    format!("{text} Without up, which also installs: {}, {own} of it the tool's own.", duration(rest))
 }
 
 fn step(span: &Span<'_>, longest: u64, ids: &mut BTreeSet<String>, limits: Limits) -> Step {
@@ -94,7 +104,8 @@ fn step(span: &Span<'_>, longest: u64, ids: &mut BTreeSet<String>, limits: Limit
         id = format!("{id}-again");
     }
     let (ms, waited) = span.end.map_or((0, 0), |e| (e.ms, e.waited_ms.min(e.ms)));
-    let share = |part: u64| format!("{:.1}%", part as f64 * 100.0 / longest as f64);
+    let full = ms.max(longest);
+    let share = |part: u64| format!("{:.1}%", part as f64 * 100.0 / full as f64);
     let items: Vec<Item> =
         shown(&span.events, limits.items).into_iter().filter_map(|e| item(e, limits)).collect();
     let told = span.events.iter().filter(|e| kind(e).is_some()).count();
