@@ -85,7 +85,9 @@ pub fn plant(
     let i = *candidates.get(dice.below(candidates.len() as u64) as usize)?;
     let record = rehearsal.records[i].clone();
     used.insert(at(&record));
-    Some(spoil(rehearsal, fault, i, &record))
+    let named = spoil(rehearsal, fault, i, &record);
+    used.insert((named.1.clone(), named.2));
+    Some(named)
 }
 
 /// Keys that somebody deletes, whatever becomes of it.

@@ -1,0 +1,166 @@
+//! How far missing changes got, how repeats came about, and transactions of unknown fate.
+
+// A test that cannot build its run shall fail at once.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::collections::BTreeSet;
+
+use artifacts::findings::{Verdict, ViolationKind};
+use artifacts::ledger::{Entry, Op, Phase};
+use serde_json::json;
+use support::judge::Judged;
+use support::{Plan, Record, Rehearsal, story::rehearse};
+
+fn judge(plan: &Plan, spoil: impl FnOnce(&mut Rehearsal)) -> Judged {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rehearsal = rehearse(plan);
+    spoil(&mut rehearsal);
+    Judged::of(&rehearsal, dir.path())
+}
+
+fn even(rebase: bool) -> Plan {
+    Plan { odd_fates: false, rebase, ..Plan::default() }
+}
+
+/// Stages of the missing changes.
+fn missing(judged: &Judged) -> BTreeSet<Option<String>> {
+    judged.stages(ViolationKind::Missing)
+}
+
+fn stage(name: &str) -> BTreeSet<Option<String>> {
+    [Some(name.to_owned())].into()
+}
+
+/// An insert before the cut whose row nothing touches afterwards, without its event.
+fn lose_an_insert(run: &mut Rehearsal) -> Record {
+    let touched = |record: &Record| {
+        run.records.iter().filter(|r| (&r.table, r.row_key) == (&record.table, record.row_key)).count()
+    };
+    let lonely =
+        |record: &Record| record.phase == Phase::Before && record.op() == "c" && touched(record) == 1;
+    let i = run.records.iter().position(lonely).unwrap();
+    run.records.remove(i)
+}
+
+#[test]
+fn a_row_that_was_neither_delivered_nor_copied_is_lost_by_the_copy() {
+    let judged = judge(&even(true), |run| {
+        let lost = lose_an_insert(run);
+        run.rows_after.get_mut(&lost.table).unwrap().remove(&lost.row_key);
+        run.write_rows = true;
+    });
+    assert_eq!(missing(&judged), stage("lost-by-copy"), "{:#?}", judged.violations);
+    assert!(judged.check("nothing-missing").remedy.as_ref().unwrap().contains("fence"));
+}
+
+#[test]
+fn a_row_that_was_copied_and_not_delivered_is_gone_or_recoverable() {
+    let judged = judge(&even(true), |run| drop(lose_an_insert(run)));
+    assert_eq!(missing(&judged), stage("gone"));
+    let judged = judge(&even(true), |run| {
+        let lost = lose_an_insert(run);
+        let value: serde_json::Value = serde_json::from_str(lost.value.as_ref().unwrap()).unwrap();
+        let xid = value["source"]["txId"].as_u64().unwrap() as u32;
+        run.snapshots.get_mut("cut").unwrap().slot_pending = Some(vec![xid, 1]);
+    });
+    assert_eq!(missing(&judged), stage("recoverable"));
+}
+
+#[test]
+fn the_slot_tells_without_a_list_of_what_it_holds() {
+    let judged = judge(&even(false), |run| run.snapshots.get_mut("after").unwrap().slot_pending = None);
+    assert_eq!(missing(&judged), stage("recoverable"));
+    let judged = judge(&even(false), |run| {
+        let after = run.snapshots.get_mut("after").unwrap();
+        after.slot_pending = None;
+        after.slot.as_mut().unwrap().insert("confirmed_flush_lsn".into(), json!("F/0"));
+    });
+    assert_eq!(missing(&judged), [None].into(), "confirmed above a lower bound tells nothing");
+    let judged = judge(&even(false), |run| run.snapshots.get_mut("after").unwrap().slot = None);
+    assert_eq!(missing(&judged), stage("gone"));
+}
+
+#[test]
+fn what_configuration_leaves_out_is_dropped() {
+    let without_orders = |run: &mut Rehearsal| {
+        let of_orders = |r: &Record| r.table == "public.orders" && r.phase == Phase::After;
+        run.records.retain(|record| !of_orders(record));
+    };
+    let judged = judge(&even(true), |run| {
+        without_orders(run);
+        let connector = run.snapshots.get_mut("after").unwrap().connector.as_mut().unwrap();
+        connector.config.insert("table.include.list".into(), "public\\.customers".into());
+    });
+    assert_eq!(missing(&judged), stage("dropped-by-config"));
+    let judged = judge(&even(true), |run| {
+        without_orders(run);
+        run.snapshots.get_mut("after").unwrap().publication.as_mut().unwrap()["tables"] =
+            json!(["public.customers"]);
+    });
+    assert_eq!(missing(&judged), stage("dropped-by-config"));
+    let judged = judge(&even(true), |run| {
+        run.records.retain(|r| !(r.phase == Phase::After && matches!(r.op().as_str(), "d" | "tombstone")));
+        let connector = run.snapshots.get_mut("after").unwrap().connector.as_mut().unwrap();
+        connector.config.insert("skipped.operations".into(), "t, d".into());
+    });
+    assert_eq!(missing(&judged), stage("dropped-by-config"));
+    let all_deletes = judged.violations.iter().filter(|v| v.kind == ViolationKind::Missing);
+    assert!(all_deletes.into_iter().all(|v| v.op == Some(Op::Delete)));
+}
+
+#[test]
+fn tombstones_can_be_switched_off() {
+    let judged = judge(&even(true), |run| {
+        run.records.retain(|record| record.op() != "tombstone");
+        for snapshot in run.snapshots.values_mut() {
+            let Some(connector) = &mut snapshot.connector else { continue };
+            connector.config.insert("tombstones.on.delete".into(), "false".into());
+        }
+    });
+    assert_eq!(judged.findings.verdict, Verdict::Held, "{:#?}", judged.findings);
+}
+
+/// Takes the fate from a transaction of several changes after which nothing touches their rows;
+/// the change ids.
+fn make_unknown(run: &mut Rehearsal) -> Vec<u64> {
+    let last = |id: u64| {
+        let Some(record) = run.records.iter().find(|record| record.change_id == Some(id)) else {
+            return false;
+        };
+        let same = |r: &&Record| (&r.table, r.row_key) == (&record.table, record.row_key);
+        run.records.iter().rfind(same).is_some_and(|last| last.change_id == Some(id))
+    };
+    let fits = |entry: &Entry| match entry {
+        Entry::Invoke { tx, changes, phase: Phase::After, .. } if changes.len() > 1 => {
+            let ids: Vec<u64> = changes.iter().map(|c| c.id).collect();
+            ids.iter().all(|id| last(*id)).then(|| (tx.clone(), ids))
+        }
+        _ => None,
+    };
+    let (tx, ids) = run.ledger.iter().find_map(fits).unwrap();
+    run.ledger.retain(|entry| !matches!(entry, Entry::Ok { tx: ok, .. } if *ok == tx));
+    ids
+}
+
+#[test]
+fn an_unknown_transaction_is_all_or_none() {
+    let plan = Plan { transactions: 90, ..even(true) };
+    let of = |record: &Record, ids: &[u64]| record.change_id.is_some_and(|id| ids.contains(&id));
+    let judged = judge(&plan, |run| drop(make_unknown(run)));
+    assert_eq!(judged.findings.verdict, Verdict::Held, "all of it: {:#?}", judged.findings);
+    let judged = judge(&plan, |run| {
+        let ids = make_unknown(run);
+        run.records.retain(|record| !of(record, &ids));
+    });
+    assert!(missing(&judged).is_empty(), "none of it: {:#?}", judged.violations);
+    let mut ids = Vec::new();
+    let judged = judge(&plan, |run| {
+        ids = make_unknown(run);
+        run.records.retain(|record| !of(record, &ids[..1]));
+    });
+    let named: Vec<_> = judged.violations.iter().filter(|v| v.kind == ViolationKind::Missing).collect();
+    assert_eq!(named.len(), 1, "a part of it: {named:#?}");
+    assert_eq!(named[0].change_id, Some(ids[0]));
+}
