@@ -46,6 +46,8 @@ pub(crate) struct Command {
     program: PathBuf,
     args: Vec<String>,
     env: Vec<(String, String)>,
+    /// Not shown to anyone.
+    tags: Vec<(&'static str, String)>,
     clean: bool,
     cwd: Option<PathBuf>,
     user: Option<User>,
@@ -55,7 +57,15 @@ impl Command {
     /// A command in this process's environment.
     pub(crate) fn new(program: impl AsRef<Path>) -> Self {
         let program = program.as_ref().to_owned();
-        Self { program, args: Vec::new(), env: Vec::new(), clean: false, cwd: None, user: None }
+        Self {
+            program,
+            args: Vec::new(),
+            env: Vec::new(),
+            tags: Vec::new(),
+            clean: false,
+            cwd: None,
+            user: None,
+        }
     }
 
     /// Adds arguments.
@@ -67,6 +77,12 @@ impl Command {
     /// Adds a variable.
     pub(crate) fn env(mut self, name: &str, value: impl Into<String>) -> Self {
         self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// Marks it as a process of a stack; see [`crate::daemon`].
+    pub(crate) fn tags(mut self, tags: [(&'static str, String); 2]) -> Self {
+        self.tags.extend(tags);
         self
     }
 
@@ -130,6 +146,7 @@ impl Command {
             command.env_clear().envs(clean_env());
         }
         command.args(&self.args).envs(self.env.iter().map(|(n, v)| (n, v)));
+        command.envs(self.tags.iter().map(|(n, v)| (n, v)));
         command.stdin(Stdio::null()).kill_on_drop(true);
         if let Some(dir) = &self.cwd {
             command.current_dir(dir);

@@ -110,10 +110,7 @@ impl Daemons {
         let err = out.try_clone().map_err(Error::io("open", &log))?;
         let wrap = CommandWrap::with_new(&spec.program, |command| {
             command.args(&spec.args).env_clear().envs(clean_env()).env("HOME", &spec.cwd);
-            command
-                .envs(spec.env.iter().map(|(n, v)| (n, v)))
-                .env(TAG, &self.dir)
-                .env(SERVICE_TAG, &spec.service);
+            command.envs(spec.env.iter().map(|(n, v)| (n, v))).envs(self.tags(&spec.service));
             command.current_dir(&spec.cwd).stdin(Stdio::null()).stdout(out).stderr(err);
             if let Some(user) = spec.user {
                 command.uid(user.uid).gid(user.gid);
@@ -127,6 +124,12 @@ impl Daemons {
         let process = Process::of(pid).unwrap_or(Process { pid, start: 0 });
         let text = serde_json::to_string(&PidFile { process, port: spec.port });
         write_file(&pid_file, &text.map_err(|e| Error::corrupt(&pid_file, e))?, 0o644)
+    }
+
+    /// What marks a process as one of this stack's, for commands that are run to their end: they
+    /// too can be left behind.
+    pub(crate) fn tags(&self, service: &str) -> [(&'static str, String); 2] {
+        [(TAG, self.dir.display().to_string()), (SERVICE_TAG, service.to_owned())]
     }
 
     /// The running process of a service.

@@ -25,9 +25,9 @@ pub struct Check {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// It is.
+    /// It is, or `up` downloads it.
     Ok,
-    /// It is not, and `up` gets it by itself; or a later need may lack it.
+    /// It is not, and nothing asks for it now, or `up` adds it by itself.
     Warn,
     /// It is not, and `up` would refuse.
     Missing,
@@ -111,8 +111,8 @@ fn folder(name: &str, path: Option<std::path::PathBuf>, needs: &[Need]) -> Check
     if !path.exists() {
         let by = needs.iter().map(|need| need.name()).collect::<Vec<_>>().join(", ");
         let by = if by.is_empty() { String::new() } else { format!(" with {by}") };
-        let remedy = Some(format!("downloaded{by} when first asked for"));
-        return Check { name, level: Level::Warn, found: "not downloaded yet".into(), remedy };
+        let found = format!("not downloaded yet; up does it{by} when it is asked for");
+        return Check { name, level: Level::Ok, found, remedy: None };
     }
     match provision::differences(&path).first() {
         None => Check { name, level: Level::Ok, found: path.display().to_string(), remedy: None },

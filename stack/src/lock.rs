@@ -52,8 +52,10 @@ impl FileLock {
     fn held(mut file: File, path: &Path) -> Result<Self> {
         let me = std::process::id();
         let command = Process::of(me).map(Process::command).unwrap_or_default();
-        file.set_len(0)
-            .and_then(|()| writeln!(file, "process {me} ({command})"))
+        let holder = format!("process {me} ({command})\n");
+        // Written before it is cut, so that it is never seen empty.
+        file.write_all(holder.as_bytes())
+            .and_then(|()| file.set_len(holder.len() as u64))
             .map_err(Error::io("write", path))?;
         Ok(Self { _file: file })
     }

@@ -90,7 +90,7 @@ impl Native {
         {
             initdb = initdb.args(["--no-data-checksums"]);
         }
-        let initdb = initdb.cwd(home).user(user);
+        let initdb = initdb.cwd(home).user(user).tags(self.daemons.tags(&format!("initdb-{role}")));
         let result = initdb.run(&format!("initdb of the {role} server"), &**observer).await;
         fs::remove_file(&password).map_err(Error::io("remove", &password))?;
         result?;
@@ -110,6 +110,8 @@ impl Native {
             self.daemons.sweep(Some(&service)).await?;
             let (port, tools) = (port_of(self.state()?, role), self.tools_of(role)?);
             let home = self.cluster(role);
+            // After a crash its process may still be a zombie, which PostgreSQL takes for alive.
+            let _ = fs::remove_file(home.join("data/postmaster.pid"));
             self.daemons.spawn(&Spec {
                 service: service.clone(),
                 program: tools.bindir.join("postgres"),

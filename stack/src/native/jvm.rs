@@ -124,6 +124,7 @@ impl Native {
             .args(["kafka.tools.StorageTool", "format", "-t", &cluster_id(), "-c"])
             .args([config])
             .clean()
+            .tags(self.daemons.tags("kafka-format"))
             .run("formatting Kafka's log folder", &**observer)
             .await?;
         Ok(())
@@ -197,6 +198,9 @@ fn kafka_properties(ports: &Ports, data: &Path) -> String {
          share.coordinator.state.topic.replication.factor=1\n\
          share.coordinator.state.topic.min.isr=1\n\
          group.initial.rebalance.delay.ms=0\n\
+         # After a crash the node waits until its former self is given up.\n\
+         broker.heartbeat.interval.ms=1000\n\
+         broker.session.timeout.ms=5000\n\
          # Evidence must not expire.\n\
          log.retention.ms=-1\n\
          log.cleaner.dedupe.buffer.size=16777216\n",
