@@ -75,7 +75,7 @@ pub(crate) fn slug(name: &str) -> String {
 /// A path of the run directory as a link that can only lead into it; none when it would not.
 pub(crate) fn link(path: &str) -> Option<String> {
     let inside =
-        path.len() <= 300 && path.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
+        path.len() <= 200 && path.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
     inside.then(|| {
         let mut out = String::from("./");
         for byte in path.bytes() {

@@ -362,15 +362,23 @@ fn a_huge_run_gives_a_small_report() {
 fn huge_values_give_a_small_report() {
     let dir = tempfile::tempdir().unwrap();
     let mut rehearsal = support::story::rehearse(&support::Plan::default());
-    let huge = "\"\u{202e}".repeat(20_000);
+    let huge = "\"\u{202e}".repeat(5_000);
     for snapshot in rehearsal.snapshots.values_mut() {
-        (0..300).for_each(|i| {
-            snapshot.settings.insert(format!("{i}{}{huge}", snapshot.name), huge.clone());
-        });
+        let name = snapshot.name.clone();
+        let values = || (0..300).map(|i| (format!("{i}{huge}"), format!("{name}{huge}")));
+        let json = || values().map(|(k, v)| (k, json!(v))).collect::<serde_json::Map<_, _>>();
+        snapshot.settings.extend(values());
+        snapshot.replica_identity.extend(values());
+        snapshot.roles.extend(values());
+        snapshot.slot = Some(json());
+        snapshot.publication = Some(json().into());
+        snapshot.unobserved.extend(values().map(|(k, v)| (format!("/topics/{k}"), v)));
+        snapshot.connector.as_mut().into_iter().for_each(|c| c.config.extend(values()));
     }
     let last = rehearsal.events.last().unwrap().clone();
     for i in 0..2_000 {
-        let kind = EventKind::Command { paste: huge.clone(), exit: Some(1), ms: 1, out: None };
+        let out = Some("é".repeat(90));
+        let kind = EventKind::Command { paste: huge.clone(), exit: Some(1), ms: 1, out };
         rehearsal.events.push(Event { step: Some(format!("step {}{huge}", i / 10)), kind, ..last.clone() });
     }
     rehearsal.seal = false;
@@ -382,6 +390,15 @@ fn huge_values_give_a_small_report() {
         ..violation(1)
     };
     decide(&run, true, std::iter::repeat_n(long, 200));
-    well_formed(&html(&run));
+    let mut findings = findings(&run, true);
+    for check in &mut findings.checks {
+        let evidence = Evidence { text: huge.clone(), file: Some("é".repeat(90)), at: Some(huge.clone()) };
+        (check.summary, check.remedy) = (huge.clone(), Some(huge.clone()));
+        check.evidence = vec![evidence; 100];
+    }
+    run.write("findings.json", &findings).unwrap();
+    let html = html(&run);
+    well_formed(&html);
+    assert!(html.len() > 50_000, "something is left: {} bytes", html.len());
     assert!(markdown(&run).chars().count() <= report::markdown::MAX_CHARS);
 }

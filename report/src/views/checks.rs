@@ -71,7 +71,8 @@ pub(crate) fn view(input: &Input, limits: Limits) -> View {
 
 fn check(check: &CheckResult, limits: Limits) -> Check {
     let question = QUESTIONS.iter().find(|(name, _)| *name == check.name).map_or("", |(_, q)| q);
-    let hidden = check.evidence.len().saturating_sub(MAX_EVIDENCE);
+    let shown = limits.rows.min(MAX_EVIDENCE);
+    let hidden = check.evidence.len().saturating_sub(shown);
     Check {
         id: slug(&format!("check-{}", check.name)),
         name: clip(&check.name, 60),
@@ -80,7 +81,7 @@ fn check(check: &CheckResult, limits: Limits) -> Check {
         open: check.verdict != Verdict::Held,
         compared: number(check.compared),
         summary: clip(&check.summary, limits.chars.max(200)),
-        evidence: check.evidence.iter().take(MAX_EVIDENCE).map(|e| ground(e, limits)).collect(),
+        evidence: check.evidence.iter().take(shown).map(|e| ground(e, limits)).collect(),
         more: (hidden > 0).then(|| format!("{hidden} more in findings.json")),
         remedy: check.remedy.as_ref().map(|r| clip(r, limits.chars.max(200))),
     }
@@ -89,8 +90,8 @@ fn check(check: &CheckResult, limits: Limits) -> Check {
 fn ground(evidence: &Evidence, limits: Limits) -> Ground {
     Ground {
         text: clip(&evidence.text, limits.chars),
-        file: evidence.file.as_ref().map(|f| clip(f, 200)),
+        file: evidence.file.as_ref().map(|f| clip(f, limits.chars.min(200))),
         href: evidence.file.as_deref().and_then(link),
-        at: evidence.at.as_ref().map(|at| clip(at, 120)),
+        at: evidence.at.as_ref().map(|at| clip(at, limits.chars.min(120))),
     }
 }

@@ -162,7 +162,7 @@ fn label(snapshot: &Seen<Snapshot>, name: &str) -> String {
 fn block(group: Group, sides: Sides<'_>, limits: Limits) -> Block {
     let values = |s: &Seen<Snapshot>| s.as_ref().map(|s| group.values(s)).unwrap_or_default();
     let (before, after) = (values(sides.left), values(sides.right));
-    let (blind, unobserved) = unobserved(group, sides);
+    let (blind, unobserved) = unobserved(group, sides, limits);
     let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     let rows = names.into_iter().map(|name| {
         let one_sided = before.contains_key(name) != after.contains_key(name);
@@ -196,7 +196,7 @@ fn block(group: Group, sides: Sides<'_>, limits: Limits) -> Block {
 
 /// Whether a side of a group was not observed at all, and every reason that the snapshots give for
 /// the group or for a value of it.
-fn unobserved(group: Group, sides: Sides<'_>) -> (bool, Vec<String>) {
+fn unobserved(group: Group, sides: Sides<'_>, limits: Limits) -> (bool, Vec<String>) {
     let mut blind = false;
     let mut reasons: Vec<(&str, String)> = Vec::new();
     for snapshot in [sides.left, sides.right] {
@@ -210,14 +210,17 @@ fn unobserved(group: Group, sides: Sides<'_>) -> (bool, Vec<String>) {
                 group.pointers().iter().any(|p| pointer.strip_prefix(p).is_some_and(|r| r.starts_with('/')));
             blind |= whole;
             if whole || inside {
-                let value = if whole { String::new() } else { format!("{}: ", clip(pointer, 120)) };
-                reasons.push((&s.name, format!("{value}{}", clip(why, 300))));
+                let value =
+                    if whole { String::new() } else { format!("{}: ", clip(pointer, limits.chars.min(120))) };
+                reasons.push((&s.name, format!("{value}{}", clip(why, limits.chars.min(300)))));
             }
         }
     }
     let text = match reasons.as_slice() {
         [(_, one), (_, other)] if one == other => vec![one.clone()],
-        _ => reasons.iter().take(20).map(|(name, why)| format!("{}: {why}", clip(name, 40))).collect(),
+        _ => {
+            reasons.iter().take(limits.rows).map(|(name, why)| format!("{}: {why}", clip(name, 40))).collect()
+        }
     };
     (blind, text)
 }

@@ -41,7 +41,7 @@ impl Limits {
         Self { violations: 100, items: 60, steps: 120, rows: 200, chars: 1_000 },
         Self { violations: 100, items: 30, steps: 80, rows: 100, chars: 400 },
         Self { violations: 100, items: 8, steps: 60, rows: 40, chars: 120 },
-        Self { violations: 20, items: 2, steps: 40, rows: 15, chars: 40 },
+        Self { violations: 10, items: 1, steps: 30, rows: 4, chars: 30 },
     ];
 }
 

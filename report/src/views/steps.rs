@@ -168,7 +168,7 @@ fn summary(events: &[&Event]) -> String {
 fn item(event: &Event, limits: Limits) -> Option<Item> {
     let cut = |text: &str| clip(text, limits.chars);
     let with_out = |mut item: Item, out: &Option<String>| {
-        item.out = out.as_ref().map(|o| clip(o, 200));
+        item.out = out.as_ref().map(|o| clip(o, limits.chars.min(200)));
         item.href = out.as_deref().and_then(link);
         item
     };
