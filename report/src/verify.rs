@@ -4,6 +4,7 @@
 //! is in memory at a time is one key. Damaged evidence makes the verdict unknown and is named; it
 //! is never an error of this module.
 
+pub mod audit;
 pub mod context;
 pub mod deliver;
 pub mod event;

@@ -6,7 +6,7 @@
 
 mod support;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use artifacts::collected::ReadTo;
 use artifacts::drain::Settled;
@@ -294,6 +294,36 @@ fn only_topics_of_the_run_are_looked_at() {
         "nothing-invented",
         &["public.audit", "topic cdc.public.audit partition 0 offset 0"],
     );
+}
+
+#[test]
+fn the_audit_must_agree_with_the_ledger() {
+    let audited = |wrong: u64| {
+        spoiled(move |run| {
+            let mut audit: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
+            let known = acknowledged(&run.ledger);
+            for entry in &run.ledger {
+                match entry {
+                    Entry::Seed { table, .. } => *count(&mut audit, table, "c") += 1,
+                    Entry::Invoke { changes, .. } => {
+                        let done = changes.iter().filter(|change| known.contains_key(&change.id));
+                        done.for_each(|c| *count(&mut audit, &c.table, &c.op.to_string()) += 1);
+                    }
+                    _ => {}
+                }
+            }
+            *count(&mut audit, "public.orders", "u") += wrong;
+            run.snapshots.get_mut("after").unwrap().audit = Some(audit);
+        })
+    };
+    let judged = audited(0);
+    assert_eq!(judged.findings.verdict, Verdict::Held, "{:#?}", judged.findings);
+    assert!(judged.text("nothing-missing").contains("as the ledger does"));
+    unknown(&audited(1), &OF_KEYS, &["of operation u on public.orders", "/audit/public.orders/u"]);
+}
+
+fn count<'a>(audit: &'a mut BTreeMap<String, BTreeMap<String, u64>>, table: &str, op: &str) -> &'a mut u64 {
+    audit.entry(table.to_owned()).or_default().entry(op.to_owned()).or_default()
 }
 
 struct Panics(bool);

@@ -41,8 +41,9 @@ impl Check for NothingAltered {
 
     fn finish(&mut self, cx: &Context, _out: &mut Violations) -> Answer {
         let rows = count(self.found.compared, "row");
-        let held = format!("{rows} in events are what RETURNING gave, byte for byte");
-        let broken = format!("{} of {rows} in events are not what RETURNING gave", self.found.broken);
+        let held = format!("{rows} in events have the digests that RETURNING gave");
+        let broken =
+            format!("{} of {rows} in events have other digests than RETURNING gave", self.found.broken);
         let remedy = "compare the named events with the database; converters, transforms and a replica identity other \
                       than FULL change rows: cargo xtask replication";
         self.found.answer(cx, held, broken, remedy, &cx.doubts())

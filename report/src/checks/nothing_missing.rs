@@ -10,6 +10,7 @@ use artifacts::ledger::{Op, Phase};
 
 use super::stage::Stage;
 use super::{Answer, Check, Found, count};
+use crate::verify::audit::audit;
 use crate::verify::context::Context;
 use crate::verify::history::{KeyHistory, Wanted};
 use crate::verify::violations::{Violations, of_change};
@@ -109,6 +110,7 @@ impl NothingMissing {
             stages.join(", ")
         );
         let answer = self.found.answer(cx, held, broken, self.remedy(), &doubts);
+        let answer = answer.with(audit(cx).and_then(Result::ok));
         if self.found.broken > 0 { answer.with([cx.looks()]) } else { answer }
     }
 

@@ -52,10 +52,9 @@ impl Check for StillFlowing {
             );
         }
         if settled == Some(Settled::Idle) {
+            let changes = count(made, "change");
             let text = format!(
-                "the last marker did not arrive, and nothing moves: {} after the upgrade {} still to come",
-                count(made, "change"),
-                if made == 1 { "is" } else { "are" }
+                "the last marker did not arrive and nothing moves any more, after {changes} since the upgrade"
             );
             return broken(cx, made, text, marker(cx));
         }

@@ -11,6 +11,7 @@ use artifacts::run::Run;
 use artifacts::snapshot::{NAMES, Snapshot, TableState};
 use artifacts::{Error, RunDir};
 
+use super::audit::audit;
 use super::deliver::Topics;
 use super::expect::Ledger;
 use super::looks::Looks;
@@ -151,6 +152,9 @@ impl Context {
                     add(evidence, "rehearse again: the topics were not read from first to last record");
                 }
             }
+        }
+        if let Some(Err(doubt)) = audit(self) {
+            add(doubt.evidence, &doubt.remedy);
         }
         if let Some(text) = self.too_little() {
             let evidence = Evidence { text, file: Some(self.ledger_file.clone()), at: None };

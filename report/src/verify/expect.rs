@@ -23,8 +23,8 @@ pub struct Ledger {
     pub acknowledged: BTreeMap<(Phase, String, Op), u64>,
     /// Changes nobody knows the fate of, by phase and table.
     pub indeterminate: BTreeMap<(Phase, String), u64>,
-    /// Rows that were there before the connector started.
-    pub seed_rows: u64,
+    /// Rows that were there before the connector started, by table.
+    pub seed_rows: BTreeMap<String, u64>,
     /// Inserts whose key nobody knows, because their transaction broke off: their change ids.
     pub keyless: HashSet<u64>,
     /// Unknown transactions by the line of their `invoke`: their names. Only those that got as far
@@ -156,7 +156,7 @@ impl Reading<'_> {
     }
 
     fn seed(&mut self, line: u64, table: &str, key: i64, row: Digest) -> Result<()> {
-        self.ledger.seed_rows += 1;
+        *self.ledger.seed_rows.entry(table.to_owned()).or_default() += 1;
         let fact = Expected {
             change_id: 0,
             op: Op::Read,

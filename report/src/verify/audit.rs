@@ -1,0 +1,53 @@
+//! The second witness: triggers that counted every change in the same transaction, where a run has
+//! them. The ledger is believed only if it agrees.
+
+use artifacts::findings::Evidence;
+use artifacts::ledger::{Op, Phase};
+
+use super::context::{Context, Doubt};
+use super::expect::Ledger;
+
+const FILE: &str = "snapshots/after.json";
+
+/// Compares the audit of the new database at the end with the ledger; none when a run has no audit
+/// or no ledger. A change of unknown fate may or may not be in the audit.
+///
+/// # Errors
+/// The doubt that they disagree.
+pub fn audit(cx: &Context) -> Option<std::result::Result<Evidence, Doubt>> {
+    let counted = cx.snapshot("after").ok()?.audit.as_ref()?;
+    let ledger = cx.ledger.as_ref().ok()?;
+    let mut total = 0;
+    for table in cx.tables.keys() {
+        for op in [Op::Create, Op::Update, Op::Delete] {
+            let found = counted.get(table).and_then(|ops| ops.get(&op.to_string())).copied().unwrap_or(0);
+            let (least, most) = range(ledger, table, op);
+            total += found;
+            if !(least..=most).contains(&found) {
+                let ledger = if least == most { format!("{least}") } else { format!("{least} to {most}") };
+                let text = format!(
+                    "the triggers of the audit counted {found} of operation {op} on {table}, the ledger {ledger}"
+                );
+                let at = Some(format!("/audit/{table}/{op}"));
+                let evidence = Evidence { text, file: Some(FILE.to_owned()), at };
+                let remedy = "rehearse again with a fresh stack: someone beside the data generator writes";
+                return Some(Err(Doubt { evidence, remedy: remedy.to_owned() }));
+            }
+        }
+    }
+    let text = format!(
+        "the triggers of the audit counted {total} changes, seed rows among them, as the ledger does"
+    );
+    Some(Ok(Evidence { text, file: Some(FILE.to_owned()), at: Some("/audit".to_owned()) }))
+}
+
+/// How many the ledger allows; seed rows were inserted before anyone looked.
+fn range(ledger: &Ledger, table: &str, op: Op) -> (u64, u64) {
+    let mut least = if op == Op::Create { ledger.seed_rows.get(table).copied().unwrap_or(0) } else { 0 };
+    let mut most = 0;
+    for phase in [Phase::Before, Phase::After] {
+        least += ledger.acknowledged.get(&(phase, table.to_owned(), op)).copied().unwrap_or(0);
+        most += ledger.indeterminate.get(&(phase, table.to_owned())).copied().unwrap_or(0);
+    }
+    (least, least + most)
+}
