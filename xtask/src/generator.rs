@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use artifacts::ledger::Phase;
 use artifacts::run::Workload;
 use artifacts::snapshot::Role;
@@ -14,25 +14,28 @@ use crate::project;
 /// Name of the process in the stack.
 pub(crate) const SERVICE: &str = "data-generator";
 
-/// Builds the generator, which `cargo xtask` alone does not, and gives its path. With
-/// `PG_CDC_GENERATOR` that program is taken and nothing is built.
-pub(crate) fn build() -> anyhow::Result<PathBuf> {
+/// The generator: `PG_CDC_GENERATOR`, else the program beside this one.
+fn program() -> anyhow::Result<PathBuf> {
     if let Some(program) = std::env::var_os("PG_CDC_GENERATOR") {
         return Ok(program.into());
     }
-    let sh = Shell::new()?;
-    sh.change_dir(project::root());
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    cmd!(sh, "{cargo} build --quiet --package data-generator")
-        .quiet()
-        .run()
-        .context("cannot build the data generator")?;
     let xtask = std::env::current_exe().context("cannot find this program")?;
-    let program = xtask.with_file_name(SERVICE);
-    if !program.exists() {
-        bail!("{} is not there after `cargo build --package data-generator`", program.display());
+    Ok(xtask.with_file_name(SERVICE))
+}
+
+/// Builds the generator, which `cargo xtask` alone does not. Done by `up`, so that a broken build is
+/// told before anything is started; a generator that was named is taken as it is.
+pub(crate) fn build() -> anyhow::Result<()> {
+    if std::env::var_os("PG_CDC_GENERATOR").is_none() {
+        let sh = Shell::new()?;
+        sh.change_dir(project::root());
+        let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+        let build = cmd!(sh, "{cargo} build --quiet --package data-generator").quiet();
+        build.run().context("cannot build the data generator")?;
     }
-    Ok(program)
+    let program = program()?;
+    anyhow::ensure!(program.exists(), "{} is not there", program.display());
+    Ok(())
 }
 
 /// The workload as options of the generator.
@@ -54,7 +57,7 @@ pub(crate) fn options(workload: &Workload) -> Vec<String> {
 
 /// Starts it against one of the databases; its password travels in the environment.
 pub(crate) async fn start(cx: &mut Cx, role: Role, phase: Phase) -> anyhow::Result<()> {
-    let program = build()?;
+    let program = program()?;
     let summary = cx.run.path(cx.folder("summary.json"));
     std::fs::create_dir_all(summary.parent().unwrap_or(cx.run.root()))?;
     let ledger = cx.run.path("ledger.jsonl");

@@ -74,11 +74,13 @@ impl Client {
     /// Writes a marker that Debezium delivers to `<prefix>.message`, and returns its end.
     ///
     /// The transaction id makes the commit flush the marker: without one it would wait for the
-    /// WAL writer, on an idle server for seconds.
+    /// WAL writer, on an idle server for seconds. A transaction goes before it: a connector that has
+    /// been given a rebased offset holds back everything until the first one (docs/findings.md).
     ///
     /// # Errors
     /// As [`Client::execute`].
     pub async fn emit_marker(&self, nonce: &str) -> Result<Position> {
+        self.execute(&format!("SELECT pg_logical_emit_message(true, 'wake', {})", literal(nonce))).await?;
         let statement = format!(
             "SELECT m FROM pg_logical_emit_message(false, {}, {}) AS m, pg_current_xact_id()",
             literal(MARKER_PREFIX),

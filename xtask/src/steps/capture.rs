@@ -18,8 +18,6 @@ pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
     let pending = if matches!(name, "cut" | "after") { Pending::Look } else { Pending::Skip };
     let snapshot = snapshots::take(cx, name, role, pending).await?;
     cx.run.write(&format!("snapshots/{name}.json"), &snapshot)?;
-    cx.info.versions.insert(format!("postgresql {role}"), snapshot.server.version.clone());
-    cx.save_info()?;
     match name {
         "cut" => cut(cx).await?,
         "after" => rows(cx, role).await?,

@@ -4,6 +4,8 @@
 use std::time::Duration;
 
 use artifacts::findings::Verdict;
+use artifacts::snapshot::Role;
+use stack::{Options, Stack};
 
 use crate::support::{STACK, expect, findings, not_held, run_of};
 
@@ -41,6 +43,7 @@ fn typed_one_by_one_without_heartbeat_and_with_an_orphan() {
         expect(0, &format!("{step} --name {STACK}"));
     }
     assert!(orphan.elapsed() > Orphan::COMMITS_AFTER, "the orphan would have committed by now");
+    assert_eq!(orphans_on_the_old_server(), 0);
     let run = run_of(&expect(0, &format!("verify --name {STACK}")));
     let found = findings(&run);
     assert_eq!(found.verdict, Verdict::Held, "{:?}", not_held(&found));
@@ -55,14 +58,12 @@ struct Orphan {
 }
 
 impl Orphan {
-    const COMMITS_AFTER: Duration = Duration::from_secs(8);
+    const COMMITS_AFTER: Duration = Duration::from_secs(3);
 
     fn new() -> Self {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
-            let config = connection();
-            let (client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
-            let task = tokio::spawn(connection);
+            let (client, task) = connect("app_writer").await;
             let statement = format!(
                 "INSERT INTO public.customers (name, email, note, ver, change_id, updated_at) \
                  SELECT 'orphan', 'o@example.org', '', 1, 999999999, now() FROM pg_sleep({})",
@@ -82,19 +83,24 @@ impl Orphan {
     }
 }
 
-/// The writer's connection to the old server.
-fn connection() -> tokio_postgres::Config {
-    let stack =
-        stack::Stack::open(stack::Options { name: STACK.into(), install: false, standard_ports: false })
-            .unwrap();
+/// Rows that an orphan has left; the old server still runs after the upgrade.
+fn orphans_on_the_old_server() -> i64 {
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let (client, _task) = connect("postgres").await;
+        let row = client.query_one("SELECT count(*) FROM public.customers WHERE name = 'orphan'", &[]).await;
+        row.unwrap().get(0)
+    })
+}
+
+/// A connection to the old server.
+async fn connect(user: &str) -> (tokio_postgres::Client, tokio::task::JoinHandle<()>) {
+    let stack = Stack::open(Options { name: STACK.into(), install: false, standard_ports: false }).unwrap();
     let endpoints = stack.endpoints();
-    let server = endpoints.postgres(artifacts::snapshot::Role::Old).unwrap();
+    let server = endpoints.postgres(Role::Old).unwrap();
+    let secrets = stack.secrets();
+    let password = if user == "postgres" { &secrets.postgres } else { &secrets.app_writer };
     let mut config = tokio_postgres::Config::new();
-    config
-        .host(&server.host)
-        .port(server.port)
-        .user("app_writer")
-        .password(&stack.secrets().app_writer)
-        .dbname("testdb");
-    config
+    config.host(&server.host).port(server.port).user(user).password(password).dbname("testdb");
+    let (client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
+    (client, tokio::spawn(async move { drop(connection.await) }))
 }

@@ -79,6 +79,14 @@ pub(crate) fn committed(run: &RunDir) -> Vec<(Phase, Change)> {
     done
 }
 
+/// Table of every row that was there before the connector.
+pub(crate) fn seeded(run: &RunDir) -> Vec<String> {
+    let entries = Reader::open(&run.ledger()).unwrap().map(|entry| entry.unwrap().1);
+    entries
+        .filter_map(|entry| if let Entry::Seed { table, .. } = entry { Some(table) } else { None })
+        .collect()
+}
+
 /// Ids of the committed changes of a phase.
 pub(crate) fn ids(run: &RunDir, wanted: Phase) -> BTreeSet<u64> {
     committed(run).iter().filter(|(phase, _)| *phase == wanted).map(|(_, change)| change.id).collect()
