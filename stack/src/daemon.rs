@@ -352,3 +352,6 @@ fn memory(process: Process) -> u64 {
     let family = std::iter::once(process).chain(children);
     family.filter_map(|p| p.pss_bytes().or_else(|| p.rss_bytes())).sum()
 }
+
+#[cfg(test)]
+mod tests;

@@ -73,11 +73,11 @@ impl Process {
         fs::read_link(format!("/proc/{}/cwd", self.pid)).ok()
     }
 
-    /// Its command line, cut to 120 characters; its name where there is none.
+    /// Its command line, on one line and cut to 120 characters; its name where there is none.
     pub(crate) fn command(self) -> String {
         let line = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
-        let text: String =
-            String::from_utf8_lossy(&line).replace('\0', " ").trim().chars().take(120).collect();
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        let text: String = line.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(120).collect();
         if !text.is_empty() {
             return text;
         }

@@ -4,15 +4,17 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use artifacts::run_dir::SUMS;
+
 use super::{CONNECT, KAFKA, Native, first_signal, jvm};
 use crate::backend::Options;
 use crate::daemon::Daemons;
 use crate::error::{Error, Result};
 use crate::observe::silent;
-use crate::paths::{Paths, create_dir};
+use crate::paths::{Paths, create_dir, remove_dir};
 use crate::ports::Ports;
 use crate::progress::{self, Task};
-use crate::provision::{Provision, short_hash};
+use crate::provision::{self, CLASSES, Provision, short_hash};
 use crate::state::{Secrets, State, Tools};
 
 /// Writing an archive takes seconds.
@@ -20,9 +22,10 @@ const STOP: Duration = Duration::from_secs(120);
 
 /// The folder of the archives; none when they cannot be made: components start all the same.
 pub(super) async fn prepare(provision: &Provision<'_>, tools: &Tools) -> Option<PathBuf> {
-    let made_from =
-        format!("{} {} {}", tools.kafka.home.display(), tools.java.program.display(), tools.java.version);
-    let folder = provision.paths.cache.join(format!("classes-{}", short_hash(&made_from)));
+    // Java refuses an archive when a jar has another path or time than the one it was made from.
+    let unpacked = std::fs::metadata(tools.kafka.home.join(SUMS)).and_then(|m| m.modified()).ok();
+    let made_from = format!("{:?} {:?} {unpacked:?}", tools.kafka.home, tools.java);
+    let folder = provision.paths.cache.join(format!("{CLASSES}{}", short_hash(&made_from)));
     if folder.exists() {
         return Some(folder);
     }
@@ -55,6 +58,8 @@ async fn make(provision: &Provision<'_>, tools: &Tools, folder: &Path) -> Result
             return Err(Error::Refused(format!("Java did not write {}", archive.display())));
         }
     }
+    // Those of other sets are of no use any more; a JVM that has one open keeps it.
+    provision::folders(provision.paths, CLASSES).iter().try_for_each(|old| remove_dir(old))?;
     unfinished.keep(&archives, folder)?;
     task.done();
     Ok(())

@@ -148,8 +148,8 @@ fn jvm_flags(heap: &str, tmp: &Path) -> Vec<String> {
 }
 
 fn shared_archive(state: &State, service: &str) -> Option<String> {
-    let folder = state.tools.archives.as_ref()?;
-    Some(format!("-XX:SharedArchiveFile={}", archive(folder, service)))
+    let file = archive(state.tools.archives.as_ref()?, service);
+    Path::new(&file).exists().then(|| format!("-XX:SharedArchiveFile={file}"))
 }
 
 /// The class archive of a service.

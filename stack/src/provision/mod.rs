@@ -28,6 +28,10 @@ pub(crate) use system::{Need, available, free_bytes, has_proc, remedy};
 
 /// Room for all programs, two clusters and Kafka's logs.
 pub(crate) const DISK_BYTES: u64 = 6 << 30;
+/// Room for one more rehearsal.
+const STATE_BYTES: u64 = 1 << 30;
+/// Begins the name of a folder of class archives.
+pub(crate) const CLASSES: &str = "classes-";
 
 /// Where programs come from and who is told.
 pub(crate) struct Provision<'a> {
@@ -46,6 +50,7 @@ impl Provision<'_> {
     /// download; a file that is not what was pinned.
     pub(crate) async fn tools(&self, majors: &[u32]) -> Result<Tools> {
         system::require_proc()?;
+        system::require_space(&self.paths.state, STATE_BYTES)?;
         create_dir(&self.paths.cache)?;
         let sources = majors.iter().map(|major| Source::of(*major)).collect::<Result<Vec<_>>>()?;
         let kafka = Kafka::pinned();
@@ -84,6 +89,7 @@ impl Provision<'_> {
             .iter()
             .filter_map(|source| source.folder(self.paths))
             .chain([kafka.home(self.paths)])
+            .chain(self::folders(self.paths, CLASSES))
             .filter(|folder| folder.exists())
             .collect();
         let checks = folders.into_iter().map(|folder| blocking(move || Ok((differences(&folder), folder))));
@@ -148,6 +154,12 @@ impl Drop for Unfinished {
         Daemons::new(&self.0).kill();
         let _ = remove_dir(&self.0);
     }
+}
+
+/// The folders of the cache whose name begins like this.
+pub(crate) fn folders(paths: &Paths, prefix: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(&paths.cache).into_iter().flatten().flatten();
+    entries.filter(|e| e.file_name().to_string_lossy().starts_with(prefix)).map(|e| e.path()).collect()
 }
 
 /// What differs from the sums in a folder: one sentence per file.

@@ -34,14 +34,15 @@ pub(super) async fn fetch(provision: &Provision<'_>, pins: &[Pin], folder: &Path
     let packages: Vec<&str> = pins.iter().map(|pin| pin.package).collect();
     let files = match apt.download(&packages, false).await {
         Ok(files) => files,
-        Err(_) => apt.download(&packages, true).await.map_err(|_| gone(&pins[0]))?,
+        Err(_) => apt.download(&packages, true).await.map_err(|e| gone(&pins[0], &e))?,
     };
     for pin in pins {
         let name = pin.package.split('=').next().unwrap_or_default();
         let file = files
             .iter()
             .find(|f| f.file_name().is_some_and(|n| n.to_string_lossy().starts_with(&format!("{name}_"))));
-        verify(file.ok_or_else(|| gone(pin))?, pin.sha256)?;
+        let missing = || Error::corrupt(apt.dir, format!("apt-get has not downloaded {}", pin.package));
+        verify(file.ok_or_else(missing)?, pin.sha256)?;
     }
     let root = apt.dir.join("root");
     apt.unpack(&files, &root).await?;
@@ -54,10 +55,16 @@ pub(super) async fn fetch(provision: &Provision<'_>, pins: &[Pin], folder: &Path
     blocking(move || unfinished.keep(&root, &folder)).await
 }
 
-fn gone(pin: &Pin) -> Error {
+/// One line that says so, with what apt-get said and the ways out.
+fn gone(pin: &Pin, cause: &Error) -> Error {
+    let text = cause.to_string();
+    let said = text.lines().find(|line| line.starts_with("E: ")).or(text.lines().next()).unwrap_or_default();
     Error::preflight(
-        format!("{} cannot be had from this machine's package sources (any more)", pin.package),
-        format!("install PostgreSQL {0} and set PG{0}_BINDIR to its bin folder", pin.major),
+        format!("{} cannot be had from this machine's package sources: {said}", pin.package),
+        format!(
+            "set PG{0}_BINDIR to the bin folder of a PostgreSQL {0}, or rehearse other versions, as --from 16 --to 17",
+            pin.major
+        ),
     )
 }
 
@@ -201,10 +208,16 @@ mod tests {
             tags: "-",
             sha256: "",
         };
-        let text = gone(&pin).to_string();
-        assert!(
-            text.contains("postgresql-15=15.18-0+deb12u1 cannot be had") && text.contains("set PG15_BINDIR")
-        );
+        let cause = Error::Command {
+            what: "downloading packages".into(),
+            status: "exit code 100".into(),
+            tail: "Reading package lists...\nE: Version '15.18-0+deb12u1' for 'postgresql-15' was not found"
+                .into(),
+            paste: "apt-get download".into(),
+        };
+        let text = gone(&pin, &cause).to_string();
+        assert!(text.contains("sources: E: Version '15.18-0+deb12u1' for"), "{text}");
+        assert!(text.contains("set PG15_BINDIR"), "{text}");
         assert_eq!(text.lines().count(), 1);
     }
 }
