@@ -217,17 +217,18 @@ fn positions(samples: &[Sample<'_>], x: Scale, top: f64, bottom: f64) -> Option<
 }
 
 fn retained(samples: &[Sample<'_>], x: Scale, top: f64, bottom: f64) -> Option<Panel> {
-    let points: Vec<(f64, f64)> =
-        samples.iter().filter_map(|s| Some((s.at_ms, s.retained? as f64))).collect();
-    let max = points.iter().map(|p| p.1).fold(f64::NAN, f64::max);
-    if max.is_nan() {
-        return None;
-    }
-    let y = Scale::new((0.0, max.max(1.0) * 1.25), (bottom, top));
+    let max = samples.iter().filter_map(|s| s.retained).max()?;
+    let y = Scale::new((0.0, max.max(1) as f64 * 1.25), (bottom, top));
     let mut panel = panel("WAL kept for slot", top, bottom);
-    panel.legend = legend(&[("retained", format!("at most {}", bytes(max as u64)))], top);
-    panel.grid = vec![Grid { y: px(y.at(max)), text_y: px(y.at(max) + 3.5), label: bytes(max as u64) }];
-    let drawn = plot::thin(&points, MAX_POINTS).into_iter().map(|(t, v)| (x.at(t), y.at(v)));
-    panel.lines.push(Line { d: plot::path(drawn), class: "retained" });
+    panel.legend = legend(&[("retained", format!("at most {}", bytes(max)))], top);
+    let at_max = y.at(max as f64);
+    panel.grid = vec![Grid { y: px(at_max), text_y: px(at_max + 3.5), label: bytes(max) }];
+    for server in ["old", "new"] {
+        let of_server: Vec<Sample<'_>> = samples.iter().filter(|s| s.server == server).copied().collect();
+        let thin = plot::thin(&of_server, MAX_POINTS);
+        let drawn = thin.iter().filter_map(|s| Some((x.at(s.at_ms), y.at(s.retained? as f64))));
+        panel.lines.push(Line { d: plot::path(drawn), class: "retained" });
+    }
+    panel.lines.retain(|line| !line.d.is_empty());
     Some(panel)
 }

@@ -113,6 +113,15 @@ fn name(v: &Violation) -> String {
     format!("{op}{}{key}{ver}", clip(&v.table, 80))
 }
 
+/// `op c, row 5d41402a…`
 fn value(value: Option<&Value>, limits: Limits) -> String {
-    value.map_or_else(|| "–".into(), |v| clip(&flatten::scalar(v), limits.chars.min(240)))
+    let Some(value) = value else { return "–".into() };
+    let text = match value {
+        Value::Object(_) => {
+            let pairs = flatten::flat(value).into_iter().map(|(name, value)| format!("{name} {value}"));
+            pairs.collect::<Vec<_>>().join(", ")
+        }
+        other => flatten::scalar(other),
+    };
+    clip(&text, limits.chars.min(240))
 }
