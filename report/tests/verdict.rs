@@ -326,6 +326,50 @@ fn count<'a>(audit: &'a mut BTreeMap<String, BTreeMap<String, u64>>, table: &str
     audit.entry(table.to_owned()).or_default().entry(op.to_owned()).or_default()
 }
 
+#[test]
+fn the_chain_of_versions_needs_no_ledger() {
+    let update = |run: &Rehearsal| {
+        let touched = |record: &support::Record| {
+            run.records.iter().filter(|r| (&r.table, r.row_key) == (&record.table, record.row_key)).count()
+        };
+        run.records.iter().rposition(|record| record.op() == "u" && touched(record) > 1).unwrap()
+    };
+    let judged = spoiled(|run| {
+        let i = update(run);
+        run.records[i].edit(|event| event["before"]["ver"] = json!(77));
+    });
+    only_broken(&judged, "order-kept", &["is out of order"]);
+    assert_eq!(judged.violations[0].actual, Some(json!({"before_ver": 77})));
+    let judged = spoiled(|run| {
+        let i = update(run);
+        run.records[i].partition = 1;
+    });
+    only_broken(&judged, "order-kept", &["partition 1 offset 0"]);
+}
+
+#[test]
+fn a_second_snapshot_repeats_every_row() {
+    let mut rows = 0;
+    let judged = spoiled(|run| {
+        let last = |i: usize| {
+            let record = &run.records[i];
+            let same = |r: &&support::Record| (&r.table, r.row_key) == (&record.table, record.row_key);
+            let alive = record.change_id.is_some() && !matches!(record.op().as_str(), "d" | "tombstone");
+            alive && run.records[i + 1..].iter().find(same).is_none()
+        };
+        let again: Vec<usize> = (0..run.records.len()).filter(|i| last(*i)).collect();
+        rows = again.len();
+        for i in again {
+            let mut record = run.records[i].clone();
+            record.phase = Phase::After;
+            record.edit(|event| event["op"] = json!("r"));
+            run.records.push(record);
+        }
+    });
+    only_broken(&judged, "nothing-repeated", &[&format!("{rows} re-snapshot")]);
+    assert_eq!(judged.findings.counts.total.repeated, rows as u64);
+}
+
 struct Panics(bool);
 
 impl Check for Panics {

@@ -136,9 +136,9 @@ impl NothingMissing {
 /// named only when the delete itself arrived.
 fn missing(cx: &Context, history: &KeyHistory, wanted: &Wanted) -> Option<(Stage, Violation)> {
     let arrived = wanted.delivered.is_some();
-    let tombstones = cx.setting(Phase::Before, "tombstones.on.delete") != Some("false");
-    let no_tombstone = arrived && wanted.fact.op == Op::Delete && wanted.tombstone.is_none() && tombstones;
-    if arrived && !no_tombstone {
+    let no_tombstone = arrived && wanted.fact.op == Op::Delete && wanted.tombstone.is_none();
+    let tombstones = || cx.setting(Phase::Before, "tombstones.on.delete") != Some("false");
+    if arrived && !(no_tombstone && tombstones()) {
         return None;
     }
     let mut violation = of_change(history, wanted, ViolationKind::Missing, NAME);

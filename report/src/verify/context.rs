@@ -94,23 +94,20 @@ impl Context {
     /// # Errors
     /// The doubt.
     pub fn snapshot(&self, name: &str) -> std::result::Result<&Snapshot, Doubt> {
+        let evidence = match self.snapshots.get(name) {
+            Some(Ok(Some(snapshot))) => return Ok(snapshot),
+            Some(Err(evidence)) => evidence.clone(),
+            _ => {
+                let file = format!("snapshots/{name}.json");
+                Evidence { text: format!("{file} was not taken"), file: Some(file), at: None }
+            }
+        };
         let step = match name {
             "at-resume" => "resume-connector".to_owned(),
             other => format!("capture-{other}"),
         };
-        let file = format!("snapshots/{name}.json");
-        let doubt = |evidence: Evidence| Doubt {
-            evidence,
-            remedy: format!("rehearse again; {file} is written by cargo xtask {step}"),
-        };
-        match self.snapshots.get(name) {
-            Some(Ok(Some(snapshot))) => Ok(snapshot),
-            Some(Err(evidence)) => Err(doubt(evidence.clone())),
-            _ => {
-                let text = format!("{file} was not taken");
-                Err(doubt(Evidence { text, file: Some(file.clone()), at: None }))
-            }
-        }
+        let remedy = format!("rehearse again; snapshots/{name}.json is written by cargo xtask {step}");
+        Err(Doubt { evidence, remedy })
     }
 
     /// What was held against what.
