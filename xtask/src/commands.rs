@@ -31,7 +31,7 @@ pub(crate) fn dispatch() -> anyhow::Result<Outcome> {
             Command::PauseConnector(args) => status::pause(&args).await,
             Command::Runs => runs::list(),
             Command::Tidy(args) => tidy::run(&args),
-            Command::Ci(args) => ci::run(&args),
+            Command::Ci(args) => ci::run(&args).await,
             Command::Completions { shell } => {
                 let mut out = Vec::new();
                 clap_complete::generate(shell, &mut Cli::command(), "cargo-xtask", &mut out);

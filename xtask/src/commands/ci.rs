@@ -1,13 +1,15 @@
 //! `cargo xtask ci`: every check and test of the project; ends with `N passed, N failed, N skipped`.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Instant;
 
 use anyhow::Context;
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
 
 use crate::exit::Outcome;
-use crate::flags::{Ci, Tidy};
+use crate::flags::{Ci, Down, Ports, StackArgs, StackKind, Tidy};
 use crate::{console, project, tidy};
 
 /// Names of the stacks that the end-to-end tests use.
@@ -32,64 +34,99 @@ impl Count {
     }
 }
 
-/// Goes on after a failure, so that everything is told at once.
-pub(crate) fn run(args: &Ci) -> anyhow::Result<Outcome> {
+/// Goes on after a failure, so that everything is told at once. Whatever happens, a signal
+/// included, nothing is left running.
+pub(crate) async fn run(args: &Ci) -> anyhow::Result<Outcome> {
+    let result = tokio::select! {
+        total = all(args) => total.map(Ok),
+        number = super::signal() => Ok(Err(Outcome::Signal(number))),
+    };
+    take_down().await;
+    let total = match result? {
+        Ok(total) => total,
+        Err(signal) => return Ok(signal),
+    };
+    console::data(&format!("{} passed, {} failed, {} skipped", total.passed, total.failed, total.skipped));
+    Ok(if total.failed == 0 { Outcome::Done } else { Outcome::Found(1) })
+}
+
+async fn all(args: &Ci) -> anyhow::Result<Count> {
     let mut total = Count::default();
     if args.only.is_none() {
-        total.add(check("formatting", &["fmt", "--all", "--check"])?);
-        total.add(check(
-            "clippy",
-            &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"],
-        )?);
-        let e2e = ["clippy", "--package", "xtask", "--test", "e2e", "--quiet", "--", "-D", "warnings"];
-        total.add(check("clippy of the end-to-end tests", &e2e)?);
-        total.add(tests("unit, property and golden tests", &["test", "--workspace", "--quiet"], false)?);
-        let tidy = tidy::run(&Tidy { fix: false })? == Outcome::Done;
-        total.add(Count::one(tidy));
+        total.add(check("formatting", &["fmt", "--all", "--check"]).await?);
+        let clippy = ["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"];
+        total.add(check("clippy", &clippy).await?);
+        let clippy = ["clippy", "--package", "xtask", "--test", "e2e", "--quiet", "--", "-D", "warnings"];
+        total.add(check("clippy of the end-to-end tests", &clippy).await?);
+        let unit = ["test", "--workspace", "--quiet"];
+        total.add(tests("unit, property and golden tests", &unit, false).await?);
+        total.add(Count::one(tidy::run(&Tidy { fix: false })? == Outcome::Done));
     }
     let mut e2e = vec!["test", "--package", "xtask", "--test", "e2e", "--", "--test-threads=1"];
     if args.full {
         e2e.push("--include-ignored");
     }
     e2e.extend(args.only.as_deref());
-    let result = tests("end-to-end tests", &e2e, true);
-    take_down();
-    total.add(result?);
-    console::data(&format!("{} passed, {} failed, {} skipped", total.passed, total.failed, total.skipped));
-    Ok(if total.failed == 0 { Outcome::Done } else { Outcome::Found(1) })
+    total.add(tests("end-to-end tests", &e2e, true).await?);
+    Ok(total)
 }
 
-fn cargo(args: &[&str]) -> Command {
-    let mut command = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()));
-    command.args(args).current_dir(project::root()).stdin(Stdio::null());
-    command
+/// Cargo with everything that it starts; ended when dropped.
+struct Cargo {
+    child: Child,
+    group: Option<Pid>,
 }
 
-fn check(what: &str, args: &[&str]) -> anyhow::Result<Count> {
+impl Cargo {
+    fn start(args: &[&str], stdout: Stdio) -> anyhow::Result<Self> {
+        let program = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+        let mut command = Command::new(&program);
+        command.args(args).current_dir(project::root()).stdin(Stdio::null()).stdout(stdout).process_group(0);
+        let child = command.spawn().with_context(|| format!("cannot run {program} {}", args.join(" ")))?;
+        let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        Ok(Self { child, group })
+    }
+
+    async fn succeeds(&mut self) -> anyhow::Result<bool> {
+        let status = self.child.wait().await?;
+        self.group = None;
+        Ok(status.success())
+    }
+}
+
+impl Drop for Cargo {
+    fn drop(&mut self) {
+        if let Some(group) = self.group {
+            // Gone already is as good.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+async fn check(what: &str, args: &[&str]) -> anyhow::Result<Count> {
     let start = Instant::now();
-    let status = cargo(args).status().with_context(|| format!("cannot run cargo for {what}"))?;
-    told(what, status.success(), start);
-    Ok(Count::one(status.success()))
+    let passed = Cargo::start(args, Stdio::inherit())?.succeeds().await?;
+    told(what, passed, start);
+    Ok(Count::one(passed))
 }
 
 /// Runs tests and adds up what libtest says; a run without a result line counts as a failure.
-fn tests(what: &str, args: &[&str], count_ignored: bool) -> anyhow::Result<Count> {
+async fn tests(what: &str, args: &[&str], count_ignored: bool) -> anyhow::Result<Count> {
     let start = Instant::now();
-    let mut child =
-        cargo(args).stdout(Stdio::piped()).spawn().with_context(|| format!("cannot run cargo for {what}"))?;
+    let mut cargo = Cargo::start(args, Stdio::piped())?;
     let mut count = Count::default();
-    for line in child.stdout.take().map(BufReader::new).into_iter().flat_map(BufRead::lines) {
-        let line = line?;
-        console::say(&line);
-        if let Some(mut result) = parse(&line) {
+    if let Some(stdout) = cargo.child.stdout.take() {
+        let mut lines = BufReader::new(stdout).lines();
+        while let Some(line) = lines.next_line().await? {
+            console::say(&line);
+            let Some(mut result) = parse(&line) else { continue };
             if !count_ignored {
                 result.skipped = 0;
             }
             count.add(result);
         }
     }
-    let status = child.wait()?;
-    if (!status.success() || count.passed == 0) && count.failed == 0 {
+    if (!cargo.succeeds().await? || count.passed == 0) && count.failed == 0 {
         count.failed = 1;
     }
     told(what, count.failed == 0, start);
@@ -112,15 +149,13 @@ fn told(what: &str, passed: bool, start: Instant) {
 }
 
 /// Whatever happened, nothing is left running.
-fn take_down() {
+async fn take_down() {
     for name in STACKS {
-        let Ok(program) = std::env::current_exe() else { return };
-        let down =
-            Command::new(program).args(["down", "--volumes", "--name", name]).stdin(Stdio::null()).status();
-        if !down.is_ok_and(|status| status.success()) {
-            console::warn(&format!(
-                "the stack '{name}' could not be taken down: cargo xtask down --volumes --name {name}"
-            ));
+        let stack =
+            StackArgs { stack: StackKind::Native, name: name.into(), no_install: true, ports: Ports::Auto };
+        let down = super::down::run(&Down { stack, volumes: true, backups: false }).await;
+        if let Err(e) = down {
+            console::warn(&format!("the stack '{name}' could not be taken down: {e:#}"));
         }
     }
 }
