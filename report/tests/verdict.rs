@@ -13,10 +13,6 @@ use artifacts::drain::Settled;
 use artifacts::findings::{Verdict, ViolationKind};
 use artifacts::ledger::{Entry, Phase};
 use artifacts::position::Lsn;
-use report::checks::{Answer, Check};
-use report::verify::context::Context;
-use report::verify::history::KeyHistory;
-use report::verify::violations::Violations;
 use serde_json::json;
 use support::judge::{Judged, acknowledged};
 use support::sim::{NEW, OLD};
@@ -368,33 +364,4 @@ fn a_second_snapshot_repeats_every_row() {
     });
     only_broken(&judged, "nothing-repeated", &[&format!("{rows} re-snapshot")]);
     assert_eq!(judged.findings.counts.total.repeated, rows as u64);
-}
-
-struct Panics(bool);
-
-impl Check for Panics {
-    fn name(&self) -> &'static str {
-        "panics"
-    }
-
-    fn key(&mut self, _cx: &Context, _history: &KeyHistory, _out: &mut Violations) {
-        assert!(!self.0, "at a key");
-    }
-
-    fn finish(&mut self, _cx: &Context, _out: &mut Violations) -> Answer {
-        panic!("at the end");
-    }
-}
-
-#[test]
-fn a_check_that_panics_is_unknown_and_alone() {
-    let dir = tempfile::tempdir().unwrap();
-    let run = support::held_run(&dir.path().join("run"));
-    let mut checks: Vec<Box<dyn Check>> = vec![Box::new(Panics(true)), Box::new(Panics(false))];
-    checks.extend(report::checks::all());
-    let findings = report::verify::verify_with(&run, &report::Options::default(), checks).unwrap();
-    assert_eq!(findings.verdict, Verdict::Unknown);
-    assert_eq!(findings.checks[0].summary, "not proven: the check itself crashed: at a key");
-    assert_eq!(findings.checks[1].summary, "not proven: the check itself crashed: at the end");
-    assert!(findings.checks[2..].iter().all(|check| check.verdict == Verdict::Held));
 }
