@@ -11,10 +11,7 @@ use std::path::Path;
 
 use artifacts::RunDir;
 use artifacts::events::{Event, EventKind, StepResult};
-use artifacts::findings::{
-    CheckResult, Counts, Evidence, Findings, Tally, Verdict, Violation, ViolationKind,
-};
-use artifacts::ledger::{Op, Phase};
+use artifacts::findings::{Evidence, Violation};
 use page::Page;
 use report::render::MAX_HTML_BYTES;
 use sample::{broken, decide, findings, held, violation};
