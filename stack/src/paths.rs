@@ -85,6 +85,32 @@ pub(crate) fn create_dir(path: &Path) -> Result<()> {
     }
 }
 
+/// PostgreSQL does not run as root and must be able to enter these.
+///
+/// # Errors
+/// The first folder on the way that other users may not enter.
+pub(crate) fn require_open<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Result<()> {
+    if !is_root() {
+        return Ok(());
+    }
+    paths.into_iter().find_map(closed).map_or(Ok(()), |folder| {
+        Err(Error::preflight(
+            format!("{} cannot be entered by the user that PostgreSQL runs as", folder.display()),
+            format!(
+                "run: chmod o+x {}, or set PG_CDC_CACHE and PG_CDC_STATE to other folders",
+                folder.display()
+            ),
+        ))
+    })
+}
+
+/// The outermost folder of a path that other users may not enter.
+fn closed(path: &Path) -> Option<&Path> {
+    let is_closed =
+        |dir: &&Path| fs::metadata(dir).is_ok_and(|m| m.is_dir() && m.permissions().mode() & 0o001 == 0);
+    path.ancestors().filter(is_closed).last()
+}
+
 /// Deletes a folder and all it holds; one that is not there is fine.
 pub(crate) fn remove_dir(path: &Path) -> Result<()> {
     match fs::remove_dir_all(path) {
@@ -128,6 +154,17 @@ mod tests {
         let own = Paths::choose(true, vars(&[("PG_CDC_CACHE", "/x"), ("PG_CDC_STATE", "/y")])).unwrap();
         assert_eq!((own.cache.as_path(), own.state.as_path()), (Path::new("/x"), Path::new("/y")));
         assert!(Paths::choose(false, vars(&[])).unwrap_err().is_preflight());
+    }
+
+    #[test]
+    fn the_outermost_closed_folder_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let deep = dir.path().join("a/b");
+        create_dir(&deep).unwrap();
+        // A temporary folder is its owner's alone.
+        assert_eq!(closed(&deep), Some(dir.path()));
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(closed(&deep), None);
     }
 
     #[test]

@@ -9,10 +9,10 @@ use crate::backend::Down;
 use crate::daemon::ExitInfo;
 use crate::error::{Error, Result};
 use crate::observe::Shared;
-use crate::paths::{create_dir, remove_dir};
+use crate::paths::{create_dir, remove_dir, require_open};
 use crate::ports::Ports;
 use crate::progress::Task;
-use crate::provision::Provision;
+use crate::provision::{self, Provision};
 use crate::state::State;
 
 const STOP: Duration = Duration::from_secs(30);
@@ -28,6 +28,9 @@ impl Native {
         let mut tools = provision.tools(&[from, to]).await?;
         tools.archives = archive::prepare(&provision, &tools).await;
         create_dir(&self.dir)?;
+        require_open(
+            tools.postgres.values().map(|tools| tools.bindir.as_path()).chain([self.dir.as_path()]),
+        )?;
         self.secrets.write(&self.dir)?;
         self.stop_others().await?;
         remove_dir(&self.dir.join("postgres"))?;
@@ -106,6 +109,7 @@ impl Native {
         let mut ended = self.stop_others().await?;
         ended += self.stop_warm().await?;
         ended += self.daemons.sweep(None).await?;
+        provision::clean(&self.paths);
         if volumes {
             self.state = None;
             self.remove_all_but_backups()?;

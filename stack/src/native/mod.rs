@@ -109,7 +109,9 @@ impl Native {
         observer: &Shared,
     ) -> Result<String> {
         let state = self.state()?;
-        let command = self.tools_of(role)?.command(tool).args(args).tags(self.daemons.tags(tool));
+        // Nobody's psqlrc changes what a rehearsal does.
+        let own: &[&str] = if tool == "psql" { &["-X"] } else { &[] };
+        let command = self.tools_of(role)?.command(tool).args(own).args(args).tags(self.daemons.tags(tool));
         let command = command
             .env("PGHOST", "127.0.0.1")
             .env("PGPORT", port_of(state, role).to_string())

@@ -5,7 +5,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{Provision, blocking, short_hash, verify};
-use crate::command::Command;
 use crate::error::{Error, Result};
 use crate::paths::{Paths, create_dir};
 use crate::progress::Task;
@@ -54,7 +53,8 @@ impl Kafka {
         create_dir(&plugins)?;
         fs::write(&pom, POM).map_err(Error::io("write", &pom))?;
         let repository = provision.paths.cache.join("maven");
-        Command::new("mvn")
+        unfinished
+            .command("mvn")
             .args(["-B", "-ntp", "-C", "-f"])
             .args([&pom])
             .args([format!("-Dmaven.repo.local={}", repository.display())])
@@ -65,7 +65,8 @@ impl Kafka {
         let folder = libs.clone();
         blocking(move || verify_all(&folder, SUMS)).await?;
         let plugin = libs.join(format!("debezium-connector-postgres-{}-plugin.tar.gz", version("debezium")));
-        Command::new("tar")
+        unfinished
+            .command("tar")
             .args(["-xzf"])
             .args([&plugin])
             .args(["--no-same-owner", "-C"])

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use artifacts::seal;
 use sha2::{Digest, Sha256};
 
+use crate::command::Command;
 use crate::daemon::Daemons;
 use crate::error::{Error, Result};
 use crate::lock::FileLock;
@@ -112,11 +113,7 @@ impl Provision<'_> {
         blocking(move || {
             let told = |holder: &str| progress::line(&format!("waiting for the cache, in use by {holder}"));
             let lock = FileLock::acquire(&cache.join("lock"), told)?;
-            for entry in std::fs::read_dir(&cache).map_err(Error::io("read", &cache))?.flatten() {
-                if entry.file_name().as_encoded_bytes().starts_with(b".") {
-                    drop(Unfinished(entry.path()));
-                }
-            }
+            remove_unfinished(&cache);
             Ok(lock)
         })
         .await
@@ -140,6 +137,11 @@ impl Unfinished {
         &self.0
     }
 
+    /// A command that works on the folder, and does not outlive it either.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        Command::new(program).tags(Daemons::new(&self.0).tags(program))
+    }
+
     /// Seals a part of the folder with sums and moves it to its final name.
     pub(crate) fn keep(self, part: &Path, name: &Path) -> Result<()> {
         let sums = part.join(artifacts::run_dir::SUMS);
@@ -160,6 +162,24 @@ impl Drop for Unfinished {
 pub(crate) fn folders(paths: &Paths, prefix: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(&paths.cache).into_iter().flatten().flatten();
     entries.filter(|e| e.file_name().to_string_lossy().starts_with(prefix)).map(|e| e.path()).collect()
+}
+
+/// Removes what a crash left half done, with its processes, unless somebody is at work on it.
+pub(crate) fn clean(paths: &Paths) {
+    let lock = paths.cache.join("lock");
+    if lock.exists()
+        && let Ok(Ok(_lock)) = FileLock::try_acquire(&lock)
+    {
+        remove_unfinished(&paths.cache);
+    }
+}
+
+fn remove_unfinished(cache: &Path) {
+    for entry in std::fs::read_dir(cache).into_iter().flatten().flatten() {
+        if entry.file_name().as_encoded_bytes().starts_with(b".") {
+            drop(Unfinished(entry.path()));
+        }
+    }
 }
 
 /// What differs from the sums in a folder: one sentence per file.

