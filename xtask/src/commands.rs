@@ -11,6 +11,7 @@ mod upgrade;
 
 use clap::{CommandFactory, Parser};
 use stack::Stack;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::exit::Outcome;
 use crate::flags::{Cli, Command, Ports, StackArgs};
@@ -21,9 +22,10 @@ pub(crate) fn dispatch() -> anyhow::Result<Outcome> {
     let cli = Cli::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let outcome = runtime.block_on(async {
+        let signals = Signals::listen()?;
         match cli.command {
-            Command::Upgrade(args) => upgrade::run(args).await,
-            Command::Step(command) => step::run(command).await,
+            Command::Upgrade(args) => upgrade::run(args, signals).await,
+            Command::Step(command) => step::run(command, signals).await,
             Command::Doctor(args) => doctor::run(&args),
             Command::Ps(args) => ps::run(&args),
             Command::Down(args) => down::run(&args).await,
@@ -31,7 +33,7 @@ pub(crate) fn dispatch() -> anyhow::Result<Outcome> {
             Command::PauseConnector(args) => status::pause(&args).await,
             Command::Runs => runs::list(),
             Command::Tidy(args) => tidy::run(&args),
-            Command::Ci(args) => ci::run(&args).await,
+            Command::Ci(args) => ci::run(&args, signals).await,
             Command::Completions { shell } => {
                 let mut out = Vec::new();
                 clap_complete::generate(shell, &mut Cli::command(), "cargo-xtask", &mut out);
@@ -54,17 +56,22 @@ fn open_stack(args: &StackArgs) -> anyhow::Result<Stack> {
     })?)
 }
 
-/// Ends with the signal's number when SIGINT or SIGTERM comes.
-async fn signal() -> u8 {
-    use tokio::signal::unix::{SignalKind, signal};
-    let term = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut term) => term.recv().await,
-            Err(_) => std::future::pending().await,
+/// SIGINT and SIGTERM, listened to from the start of the program.
+pub(crate) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    /// The number of the next signal: 2 or 15.
+    pub(crate) async fn next(&mut self) -> u8 {
+        tokio::select! {
+            _ = self.interrupt.recv() => 2,
+            _ = self.terminate.recv() => 15,
         }
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => 2,
-        _ = term => 15,
     }
 }

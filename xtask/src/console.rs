@@ -27,9 +27,12 @@ pub(crate) fn say(text: &str) {
     line(text);
 }
 
-/// A line of detail, indented.
+/// A line of detail, indented; what is too long for a screen is cut, the evidence has all of it.
 pub(crate) fn detail(text: &str) {
-    line(&paint("2", &format!("     {text}")));
+    const LONGEST: usize = 300;
+    let cut = text.chars().count() > LONGEST;
+    let shown: String = text.chars().take(LONGEST).collect();
+    line(&paint("2", &format!("     {shown}{}", if cut { " ..." } else { "" })));
 }
 
 /// A step that ended, with its mark: `ok`, `skipped`, `FAILED`.

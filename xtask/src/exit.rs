@@ -46,22 +46,11 @@ impl fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
-/// Something is missing on this machine.
-#[derive(Debug)]
-pub(crate) struct Preflight(pub(crate) String);
-
-impl fmt::Display for Preflight {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Preflight {}
-
 /// The exit code for an error.
 fn code_of(error: &anyhow::Error) -> u8 {
     let preflight = |e: &(dyn std::error::Error + 'static)| {
-        e.is::<Preflight>() || e.downcast_ref::<stack::Error>().is_some_and(stack::Error::is_preflight)
+        let of_stack = e.downcast_ref::<stack::Error>();
+        of_stack.is_some_and(|e| e.is_preflight() || matches!(e, stack::Error::Busy { .. }))
     };
     if error.chain().any(|e| e.is::<Usage>()) {
         2

@@ -1,11 +1,14 @@
 //! The data generator as a process of the stack.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use anyhow::Context;
+use artifacts::events::EventKind;
 use artifacts::ledger::Phase;
 use artifacts::run::Workload;
 use artifacts::snapshot::Role;
+use stack::observe::Observer;
 use xshell::{Shell, cmd};
 
 use crate::cx::{Cx, Who};
@@ -25,13 +28,17 @@ fn program() -> anyhow::Result<PathBuf> {
 
 /// Builds the generator, which `cargo xtask` alone does not. Done by `up`, so that a broken build is
 /// told before anything is started; a generator that was named is taken as it is.
-pub(crate) fn build() -> anyhow::Result<()> {
+pub(crate) fn build(observer: &dyn Observer) -> anyhow::Result<()> {
     if std::env::var_os("PG_CDC_GENERATOR").is_none() {
+        let start = Instant::now();
         let sh = Shell::new()?;
         sh.change_dir(project::root());
         let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-        let build = cmd!(sh, "{cargo} build --quiet --package data-generator").quiet();
-        build.run().context("cannot build the data generator")?;
+        let built = cmd!(sh, "{cargo} build --quiet --package data-generator").quiet().run();
+        let paste = "cargo build --package data-generator".to_owned();
+        let (ms, exit) = (start.elapsed().as_millis() as u64, Some(i32::from(built.is_err())));
+        observer.event(EventKind::Command { paste, exit, ms, out: None }, None);
+        built.context("cannot build the data generator")?;
     }
     let program = program()?;
     anyhow::ensure!(program.exists(), "{} is not there", program.display());

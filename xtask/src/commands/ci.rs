@@ -8,6 +8,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+use super::Signals;
 use crate::exit::Outcome;
 use crate::flags::{Ci, Down, Ports, StackArgs, StackKind, Tidy};
 use crate::{console, project, tidy};
@@ -36,10 +37,10 @@ impl Count {
 
 /// Goes on after a failure, so that everything is told at once. Whatever happens, a signal
 /// included, nothing is left running.
-pub(crate) async fn run(args: &Ci) -> anyhow::Result<Outcome> {
+pub(crate) async fn run(args: &Ci, mut signals: Signals) -> anyhow::Result<Outcome> {
     let result = tokio::select! {
         total = all(args) => total.map(Ok),
-        number = super::signal() => Ok(Err(Outcome::Signal(number))),
+        number = signals.next() => Ok(Err(Outcome::Signal(number))),
     };
     take_down().await;
     let total = match result? {

@@ -6,7 +6,7 @@ use artifacts::RunDir;
 use stack::StackLock;
 
 use super::upgrade::conclude;
-use super::{open_stack, signal};
+use super::{Signals, open_stack};
 use crate::exit::{Outcome, Usage};
 use crate::flags::StepArgs;
 use crate::plan;
@@ -15,7 +15,7 @@ use crate::runner::Runner;
 use crate::steps::{self, Kind, StepCommand};
 
 /// Runs the step; `verify` ends with the verdict's exit code.
-pub(crate) async fn run(command: StepCommand) -> anyhow::Result<Outcome> {
+pub(crate) async fn run(command: StepCommand, mut signals: Signals) -> anyhow::Result<Outcome> {
     let start = Instant::now();
     let StepCommand { name, args } = command;
     let step = steps::find(&name).ok_or_else(|| Usage(format!("there is no step {name}")))?;
@@ -41,7 +41,7 @@ pub(crate) async fn run(command: StepCommand) -> anyhow::Result<Outcome> {
     let mut runner = Runner::open(run, info, stack)?;
     let result = tokio::select! {
         result = runner.one(step) => result,
-        number = signal() => return Ok(runner.interrupted(number)),
+        number = signals.next() => return Ok(runner.interrupted(number)),
     };
     result?;
     if step.name == "verify" {

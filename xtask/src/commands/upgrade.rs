@@ -6,7 +6,7 @@ use anyhow::Context;
 use artifacts::findings::Verdict;
 use stack::StackLock;
 
-use super::{open_stack, signal};
+use super::{Signals, open_stack};
 use crate::exit::Outcome;
 use crate::flags::{StackArgs, Upgrade};
 use crate::request;
@@ -14,7 +14,7 @@ use crate::runner::Runner;
 use crate::{console, plan};
 
 /// Opens a run, rehearses, and takes the stack down after a held verdict.
-pub(crate) async fn run(args: Upgrade) -> anyhow::Result<Outcome> {
+pub(crate) async fn run(args: Upgrade, mut signals: Signals) -> anyhow::Result<Outcome> {
     let mut info = request::new_run(&args.rehearsal, &args.stack)?;
     let stack = open_stack(&args.stack)?;
     if args.dry_run {
@@ -35,7 +35,7 @@ pub(crate) async fn run(args: Upgrade) -> anyhow::Result<Outcome> {
     let mut runner = Runner::open(run, info, Some((stack, lock)))?;
     let result = tokio::select! {
         result = runner.all() => result.map(|()| None),
-        number = signal() => Ok(Some(number)),
+        number = signals.next() => Ok(Some(number)),
     };
     match result {
         Ok(None) => {}

@@ -16,7 +16,7 @@ const ADVANCE: Duration = Duration::from_secs(120);
 pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
     let (from, to) = (cx.info.from, cx.info.to);
     let observer = cx.observer();
-    generator::build()?;
+    generator::build(&*observer)?;
     let stack = cx.stack()?;
     stack.up(from, to, &observer).await?;
     let (generation, versions, secrets) = (stack.generation(), stack.versions(), stack.secrets().clone());

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use crate::support::{STACK, expect, program};
+use crate::support::{STACK, expect, program, xtask};
 
 #[test]
 fn a_second_rehearsal_on_the_same_stack_is_refused_by_name() {
@@ -13,12 +13,13 @@ fn a_second_rehearsal_on_the_same_stack_is_refused_by_name() {
     let mut line = String::new();
     std::io::BufRead::read_line(&mut std::io::BufReader::new(first.stderr.take().unwrap()), &mut line)
         .unwrap();
-    let second = expect(3, &format!("upgrade --changes 0 --name {STACK}"));
-    let told = String::from_utf8_lossy(&second.stderr).into_owned();
-    assert!(told.contains(&first.id().to_string()), "the holder {} is named: {told}", first.id());
+    let second = xtask(&format!("upgrade --changes 0 --name {STACK}"));
     let interrupted = Command::new("kill").args(["-INT", &first.id().to_string()]).status().unwrap();
     assert!(interrupted.success());
     assert_eq!(first.wait().unwrap().code(), Some(130));
+    assert_eq!(second.status.code(), Some(3));
+    let told = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(told.contains(&first.id().to_string()), "the holder {} is named: {told}", first.id());
 }
 
 #[test]
