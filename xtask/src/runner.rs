@@ -88,6 +88,7 @@ impl Runner {
         if let Some(stack) = cx.into_stack() {
             self.stack = Some(stack);
         }
+        self.memory();
         let error = result.as_ref().err().map(|e| format!("{e:#}"));
         let outcome = if error.is_some() { StepResult::Failed } else { StepResult::Ok };
         self.finish(step, start, outcome, error);
@@ -102,13 +103,19 @@ impl Runner {
         let waited_ms = (self.recorder.waited().as_millis() as u64).min(ms);
         self.recorder.event(EventKind::StepFinished { result, error, ms, waited_ms }, None);
         if step.name == "collect" && result == StepResult::Ok {
-            self.seal(step);
+            self.seal();
         }
         self.recorder.end_step();
     }
 
+    fn memory(&self) {
+        let Some(stack) = &self.stack else { return };
+        let components_bytes = stack.processes().iter().filter_map(|p| p.rss_bytes).sum();
+        self.recorder.event(EventKind::Memory { components_bytes, tool_peak_bytes: peak_bytes() }, None);
+    }
+
     /// The last event of the evidence is the one that says that it is sealed.
-    fn seal(&self, _step: &'static Step) {
+    fn seal(&self) {
         self.recorder.event(EventKind::Sealed, None);
         let sealed = artifacts::seal::sums(self.run.root())
             .and_then(|sums| self.run.write_text(artifacts::run_dir::SUMS, &sums));
@@ -134,6 +141,13 @@ impl Runner {
         );
         Outcome::Signal(signal)
     }
+}
+
+/// The most memory that this process had so far.
+fn peak_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+    line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap_or_default() * 1024
 }
 
 /// The stored offset's LSN, for texts.

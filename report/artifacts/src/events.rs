@@ -100,6 +100,13 @@ pub enum EventKind {
         /// WAL kept for the slot, in bytes.
         retained_bytes: Option<u64>,
     },
+    /// Memory at the end of a step.
+    Memory {
+        /// All processes of the stack together, shared pages counted once, in bytes.
+        components_bytes: u64,
+        /// The most that this program had so far, in bytes.
+        tool_peak_bytes: u64,
+    },
     /// A sentence worth keeping.
     Note {
         /// The sentence.

@@ -3,6 +3,8 @@
 use std::time::Instant;
 
 use anyhow::Context;
+use artifacts::RunDir;
+use artifacts::events::EventKind;
 use artifacts::findings::Verdict;
 use stack::StackLock;
 
@@ -86,6 +88,32 @@ pub(crate) fn conclude(runner: &Runner, verdict: Verdict, start: Instant) -> any
         counts.repeated,
         counts.reordered,
     ));
+    console::say(&cost(&runner.run)?);
     console::data(&runner.run.path("report.html").display().to_string());
     Ok(())
+}
+
+/// Where time and memory went, from the events.
+fn cost(run: &RunDir) -> anyhow::Result<String> {
+    let (mut total, mut own, mut components, mut tool) = (0, 0, 0, 0);
+    for event in run.events()? {
+        match event.kind {
+            EventKind::StepFinished { ms, waited_ms, .. } => {
+                total += ms;
+                own += ms.saturating_sub(waited_ms);
+            }
+            EventKind::Memory { components_bytes, tool_peak_bytes } => {
+                components = components.max(components_bytes);
+                tool = tool.max(tool_peak_bytes);
+            }
+            _ => {}
+        }
+    }
+    Ok(format!(
+        "steps took {:.1} s, {:.1} s of it outside waiting for components; components had at most {} MiB, this program {} MiB",
+        total as f64 / 1000.0,
+        own as f64 / 1000.0,
+        components >> 20,
+        tool >> 20,
+    ))
 }
