@@ -91,6 +91,15 @@ impl Error {
         Self::Corrupt { path: path.to_owned(), cause: cause.to_string() }
     }
 
+    /// The first line of what went wrong, without what helps.
+    pub(crate) fn cause(&self) -> String {
+        let text = match self {
+            Self::Preflight { found, .. } => found.clone(),
+            other => other.to_string(),
+        };
+        text.lines().next().unwrap_or_default().to_owned()
+    }
+
     /// Whether something is missing on this machine: exit code 3 of the command line.
     pub fn is_preflight(&self) -> bool {
         matches!(self, Self::Preflight { .. })

@@ -32,9 +32,7 @@ pub(super) async fn prepare(provision: &Provision<'_>, tools: &Tools) -> Option<
     match make(provision, tools, &folder).await {
         Ok(()) => Some(folder),
         Err(e) => {
-            let reason = e.to_string();
-            let reason = reason.lines().next().unwrap_or_default();
-            progress::line(&format!("Kafka and Kafka Connect will start slowly: {reason}"));
+            progress::line(&format!("Kafka and Kafka Connect will start slowly: {}", e.cause()));
             None
         }
     }

@@ -11,7 +11,7 @@ use crate::progress::Task;
 use crate::state::KafkaTools;
 
 const POM: &str = include_str!("../../native/pom.xml");
-/// `sha256  file`, as sha256sum writes it.
+/// `sha256  file`, as sha256sum writes it; made by `cargo run -p stack --example pin`.
 const SUMS: &str = include_str!("../../native/maven.sha256");
 
 /// The pinned set.

@@ -119,9 +119,11 @@ impl Source {
                 if !is_pair(&pair) {
                     return Err(e);
                 }
-                let reason = e.to_string();
-                let reason = reason.lines().next().unwrap_or_default();
-                progress::line(&format!("using {} instead of the pinned build: {reason}", pair.display()));
+                progress::line(&format!(
+                    "using {} instead of the pinned build: {}",
+                    pair.display(),
+                    e.cause()
+                ));
             }
         }
         Ok(())
