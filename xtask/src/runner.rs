@@ -88,7 +88,6 @@ impl Runner {
         if let Some(stack) = cx.into_stack() {
             self.stack = Some(stack);
         }
-        self.memory();
         let error = result.as_ref().err().map(|e| format!("{e:#}"));
         let outcome = if error.is_some() { StepResult::Failed } else { StepResult::Ok };
         self.finish(step, start, outcome, error);
@@ -106,12 +105,6 @@ impl Runner {
             self.seal();
         }
         self.recorder.end_step();
-    }
-
-    fn memory(&self) {
-        let Some(stack) = &self.stack else { return };
-        let components_bytes = stack.processes().iter().filter_map(|p| p.rss_bytes).sum();
-        self.recorder.event(EventKind::Memory { components_bytes, tool_peak_bytes: peak_bytes() }, None);
     }
 
     /// The last event of the evidence is the one that says that it is sealed.
@@ -141,13 +134,6 @@ impl Runner {
         );
         Outcome::Signal(signal)
     }
-}
-
-/// The most memory that this process had so far.
-fn peak_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
-    line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap_or_default() * 1024
 }
 
 /// The stored offset's LSN, for texts.

@@ -100,7 +100,7 @@ pub enum EventKind {
         /// WAL kept for the slot, in bytes.
         retained_bytes: Option<u64>,
     },
-    /// Memory at the end of a step.
+    /// Memory while everything runs and has worked.
     Memory {
         /// All processes of the stack together, shared pages counted once, in bytes.
         components_bytes: u64,

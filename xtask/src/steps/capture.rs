@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 
 use anyhow::{Context, bail};
+use artifacts::events::EventKind;
 use artifacts::row::tables;
 use artifacts::snapshot::Role;
 
@@ -20,7 +21,10 @@ pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
     cx.run.write(&format!("snapshots/{name}.json"), &snapshot)?;
     match name {
         "cut" => cut(cx).await?,
-        "after" => rows(cx, role).await?,
+        "after" => {
+            rows(cx, role).await?;
+            memory(cx)?;
+        }
         _ => {}
     }
     let rows: u64 = snapshot.tables.values().map(|t| t.rows).sum();
@@ -65,4 +69,18 @@ async fn rows(cx: &mut Cx, role: Role) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Memory while everything runs and has worked.
+fn memory(cx: &mut Cx) -> anyhow::Result<()> {
+    let components_bytes = cx.stack()?.processes().iter().filter_map(|p| p.rss_bytes).sum();
+    cx.observer().event(EventKind::Memory { components_bytes, tool_peak_bytes: peak_bytes() }, None);
+    Ok(())
+}
+
+/// The most memory that this process had so far.
+fn peak_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+    line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap_or_default() * 1024
 }
