@@ -1,7 +1,8 @@
 //! Where the cache and the state live.
 //!
 //! PostgreSQL does not run as root, so root's folders are system folders that every user may
-//! enter. Other users get the folders of the XDG base directory specification.
+//! enter. Other users get the folders of the XDG base directory specification. Wherever it is, the
+//! last folder is our own: what lies beside it is never touched.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -32,7 +33,8 @@ impl Paths {
     fn choose(root: bool, var: impl Fn(&str) -> Option<PathBuf>) -> Result<Self> {
         let pick = |own: &str, system: &str, xdg: &str, below_home: &str| {
             if let Some(path) = var(own) {
-                return std::path::absolute(&path).map_err(Error::io("find", &path));
+                let base = std::path::absolute(&path).map_err(Error::io("find", &path))?;
+                return Ok(base.join(PRODUCT));
             }
             if root {
                 return Ok(Path::new(system).join(PRODUCT));
@@ -152,7 +154,8 @@ mod tests {
         assert_eq!(user.cache, Path::new("/c/pg-cdc-rehearsal"));
         assert_eq!(user.state, Path::new("/home/u/.local/state/pg-cdc-rehearsal"));
         let own = Paths::choose(true, vars(&[("PG_CDC_CACHE", "/x"), ("PG_CDC_STATE", "/y")])).unwrap();
-        assert_eq!((own.cache.as_path(), own.state.as_path()), (Path::new("/x"), Path::new("/y")));
+        assert_eq!(own.cache, Path::new("/x/pg-cdc-rehearsal"));
+        assert_eq!(own.state, Path::new("/y/pg-cdc-rehearsal"));
         assert!(Paths::choose(false, vars(&[])).unwrap_err().is_preflight());
     }
 

@@ -33,6 +33,8 @@ pub(crate) const DISK_BYTES: u64 = 6 << 30;
 const STATE_BYTES: u64 = 1 << 30;
 /// Begins the name of a folder of class archives.
 pub(crate) const CLASSES: &str = "classes-";
+/// Begins the name of a folder that is being filled.
+const UNFINISHED: &str = ".pg-cdc-unfinished-";
 
 /// Where programs come from and who is told.
 pub(crate) struct Provision<'a> {
@@ -121,7 +123,7 @@ impl Provision<'_> {
 
     /// A folder to fill; it is gone when this is dropped, unless it was [`Unfinished::keep`]-ed.
     pub(crate) fn unfinished(&self, what: &str) -> Result<Unfinished> {
-        let path = self.paths.cache.join(format!(".{what}.{}", std::process::id()));
+        let path = self.paths.cache.join(format!("{UNFINISHED}{what}.{}", std::process::id()));
         remove_dir(&path)?;
         create_dir(&path)?;
         Ok(Unfinished(path))
@@ -176,7 +178,7 @@ pub(crate) fn clean(paths: &Paths) {
 
 fn remove_unfinished(cache: &Path) {
     for entry in std::fs::read_dir(cache).into_iter().flatten().flatten() {
-        if entry.file_name().as_encoded_bytes().starts_with(b".") {
+        if entry.file_name().as_encoded_bytes().starts_with(UNFINISHED.as_bytes()) {
             drop(Unfinished(entry.path()));
         }
     }
@@ -238,6 +240,15 @@ mod tests {
         assert!(differences(&home).is_empty());
         std::fs::write(home.join("postgres"), "2").unwrap();
         assert_eq!(differences(&home), ["postgres was changed"]);
+    }
+
+    #[test]
+    fn only_unfinished_folders_of_ours_are_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let folders = [".git", ".pg-cdc-unfinished-kafka.1", "work"].map(|name| dir.path().join(name));
+        folders.iter().for_each(|folder| std::fs::create_dir(folder).unwrap());
+        remove_unfinished(dir.path());
+        assert_eq!(folders.map(|folder| folder.exists()), [true, false, true]);
     }
 
     #[test]
