@@ -4,6 +4,7 @@
 //! is in memory at a time is one key. Damaged evidence makes the verdict unknown and is named; it
 //! is never an error of this module.
 
+pub mod agree;
 pub mod audit;
 pub mod context;
 pub mod deliver;
@@ -124,7 +125,7 @@ fn gather(run: &RunDir, options: &Options) -> Result<(Context, Merged)> {
     });
     let (topics, rows) = (topics?, rows?);
     let sorters = if from_ledger.is_ok() { vec![expected, delivered] } else { Vec::new() };
-    let cx = Context {
+    let mut cx = Context {
         run: names,
         ledger_file: run.ledger().file_name().map(|n| n.to_string_lossy().into()).unwrap_or_default(),
         tables,
@@ -137,6 +138,8 @@ fn gather(run: &RunDir, options: &Options) -> Result<(Context, Merged)> {
         looks: run.events().map(|list| looks::Looks::count(&list)).map_err(|e| context::evidence(run, &e)),
         snapshots: context::snapshots(run),
     };
+    let unread = agree::unread(&cx);
+    cx.topics.holes.extend(unread);
     Ok((cx, Merged::new(run.root(), sorters)?))
 }
 

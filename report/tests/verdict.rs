@@ -358,7 +358,11 @@ fn a_second_snapshot_repeats_every_row() {
         for i in again {
             let mut record = run.records[i].clone();
             record.phase = Phase::After;
-            record.edit(|event| event["op"] = json!("r"));
+            record.edit(|event| {
+                event["op"] = json!("r");
+                event["before"] = serde_json::Value::Null;
+                event["source"]["snapshot"] = json!("true");
+            });
             run.records.push(record);
         }
     });

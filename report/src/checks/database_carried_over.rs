@@ -25,7 +25,7 @@ impl Check for DatabaseCarriedOver {
 
     fn finish(&mut self, cx: &Context, _out: &mut Violations) -> Answer {
         match (cx.snapshot("cut"), cx.snapshot("restored")) {
-            (Ok(cut), Ok(restored)) => compare(cut, restored),
+            (Ok(cut), Ok(restored)) => compare(cx, cut, restored),
             (cut, restored) => {
                 let doubts: Vec<Doubt> = [cut.err(), restored.err()].into_iter().flatten().collect();
                 Answer::unknown(0, &doubts)
@@ -34,7 +34,7 @@ impl Check for DatabaseCarriedOver {
     }
 }
 
-fn compare(cut: &Snapshot, restored: &Snapshot) -> Answer {
+fn compare(cx: &Context, cut: &Snapshot, restored: &Snapshot) -> Answer {
     let mut differences = Vec::new();
     let state = |s: &Snapshot| -> BTreeMap<String, String> {
         s.tables
@@ -59,7 +59,15 @@ fn compare(cut: &Snapshot, restored: &Snapshot) -> Answer {
         let text = format!("{n} between the old database at the cut and the new one before writers ({what})");
         return Answer::broken(compared, text, REMEDY).with(differences);
     }
-    let doubts: Vec<Doubt> = [cut, restored].iter().flat_map(|s| unobserved(s)).collect();
+    let mut doubts: Vec<Doubt> = [cut, restored].iter().flat_map(|s| unobserved(s)).collect();
+    doubts.extend(cx.tables.keys().filter(|table| !cut.tables.contains_key(*table)).map(|table| Doubt {
+        evidence: evidence(
+            format!("{table} is not in snapshots/cut.json and not in {FILE}"),
+            FILE,
+            "/tables",
+        ),
+        remedy: "rehearse again: every captured table must be looked at before and after the copy".to_owned(),
+    }));
     if !doubts.is_empty() {
         return Answer::unknown(compared, &doubts);
     }

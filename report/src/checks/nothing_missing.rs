@@ -22,6 +22,8 @@ const NAME: &str = "nothing-missing";
 pub(super) struct NothingMissing {
     found: Found,
     seed_rows: u64,
+    /// Tombstones that are missing behind deletes that arrived.
+    tombstones: u64,
     /// Changes of unknown fate that a later version proves.
     proven: u64,
     stages: BTreeMap<Stage, u64>,
@@ -76,6 +78,7 @@ impl Check for NothingMissing {
 impl NothingMissing {
     fn add(&mut self, cx: &Context, out: &mut Violations, stage: Stage, violation: &Violation, line: u64) {
         *self.stages.entry(stage).or_default() += 1;
+        self.tombstones += u64::from(violation.op == Some(Op::Tombstone));
         self.found.add(out, violation, (&cx.ledger_file, format!("line {line}")));
     }
 
@@ -103,9 +106,13 @@ impl NothingMissing {
             ),
         };
         let held = format!("{changes} and {} are in the topics", count(self.seed_rows, "seed row"));
+        let lost = self.found.broken - self.tombstones;
+        let lost = match self.tombstones {
+            0 => lost.to_string(),
+            n => format!("{} and {}", count(lost, "change"), count(n, "tombstone")),
+        };
         let broken = format!(
-            "{} of {changes} and {} are in no topic: {}",
-            self.found.broken,
+            "{lost} of {changes} and {} are in no topic: {}",
             count(self.seed_rows, "seed row"),
             stages.join(", ")
         );

@@ -6,7 +6,7 @@
 //! the snapshot is checked: an offset that is word for word the one at the cut is still a position
 //! of the server that was read then.
 
-use artifacts::findings::Evidence;
+use artifacts::findings::{Evidence, Verdict};
 use artifacts::position::{Lsn, Position};
 use artifacts::snapshot::{Snapshot, StoredOffset};
 use serde_json::Value;
@@ -47,7 +47,13 @@ impl Check for PositionsConsistent {
             let text = "the stored offset is word for word the one at the cut";
             seen.push(evidence(text.to_owned(), "snapshots/cut.json", "/offset/raw"));
         }
-        judge(at, offset, &offset_at, seen)
+        let doubts: Vec<Doubt> =
+            [contradiction(at, offset), elsewhere(cx, at)].into_iter().flatten().collect();
+        let answer = judge(at, offset, &offset_at, seen);
+        if answer.verdict == Verdict::Held && !doubts.is_empty() {
+            return Answer::unknown(answer.compared, &doubts);
+        }
+        answer
     }
 }
 
@@ -56,8 +62,33 @@ fn without_offset(at: &Snapshot) -> Answer {
         let evidence = evidence(format!("the stored offset was not observed: {why}"), FILE, "/offset");
         return Answer::unknown(0, &[Doubt { evidence, remedy: "rehearse again".to_owned() }]);
     }
-    let text = "no offset was stored at resume: the connector starts at its slot";
+    let text = "no offset was stored at resume, so none of another history: the connector decides by its \
+                snapshot.mode where it starts";
     Answer::held(1, text.to_owned()).with([evidence(text.to_owned(), FILE, "/offset")])
+}
+
+/// The snapshot names another position than the stored offset holds.
+fn contradiction(at: &Snapshot, offset: &StoredOffset) -> Option<Doubt> {
+    let lsn = offset.position.lsn;
+    if positions(offset).iter().skip(1).any(|(_, stored)| *stored == lsn) {
+        return None;
+    }
+    let text = format!("{}: the stored offset is said to be {lsn}, and nothing in it is", at.name);
+    Some(again(evidence(text, FILE, "/offset/raw")))
+}
+
+/// The server at resume is not the one at the end.
+fn elsewhere(cx: &Context, at: &Snapshot) -> Option<Doubt> {
+    let end = &cx.snapshot("after").ok()?.server.position;
+    let resume = &at.server.position;
+    (end.system_identifier != resume.system_identifier).then(|| {
+        let text = format!("the connector resumed at {resume}, and the server at the end is at {end}");
+        again(evidence(text, FILE, "/server/position"))
+    })
+}
+
+fn again(evidence: Evidence) -> Doubt {
+    Doubt { evidence, remedy: "rehearse again: the evidence contradicts itself".to_owned() }
 }
 
 /// Whether an offset is the one that was stored at the cut.

@@ -89,6 +89,19 @@ impl Look<'_> {
             |v| v == "pgoutput",
             "pgoutput",
         );
+        let yes = |column: &str| {
+            slot.get(column).and_then(Value::as_bool).map(|yes| if yes { "yes" } else { "no" })
+        };
+        let more = [
+            ("slot_name", text("slot_name"), names.slot.as_str()),
+            ("slot_type", text("slot_type"), "logical"),
+            ("temporary", yes("temporary"), "no"),
+            ("conflicting", yes("conflicting"), "no"),
+        ];
+        for (column, found, wanted) in more {
+            let pointer = format!("/slot/{column}");
+            self.must_be(snapshot, &pointer, &format!("the slot's {column}"), found, wanted);
+        }
         let database = |v: &str| v == names.database;
         self.expect(
             snapshot,
@@ -116,6 +129,15 @@ impl Look<'_> {
             let wanted = &self.cx.run.names.publication;
             return self.expect(snapshot, "/publication", "publication", None, |_| true, wanted);
         };
+        let name = publication.get("name").and_then(Value::as_str);
+        self.must_be(snapshot, "/publication/name", "publication", name, &self.cx.run.names.publication);
+        for part in ["tables", "insert", "update", "delete"] {
+            if publication.get(part).is_none_or(Value::is_null) {
+                let text = format!("{}: the publication does not say its '{part}'", snapshot.name);
+                let evidence = evidence(text, &file(snapshot), "/publication");
+                self.doubts.push(Doubt { evidence, remedy: "rehearse again".to_owned() });
+            }
+        }
         for table in self.cx.tables.keys() {
             let found = if publishes(publication, table) { "published" } else { "not published" };
             let pointer = "/publication/tables";
@@ -126,6 +148,13 @@ impl Look<'_> {
             let found = if left_out { "not published" } else { "published" };
             let pointer = format!("/publication/{kind}");
             self.expect(snapshot, &pointer, kind, Some(found), |v| v == "published", "published");
+        }
+    }
+
+    /// A comparison of what not every version of PostgreSQL shows.
+    fn must_be(&mut self, snapshot: &Snapshot, pointer: &str, what: &str, found: Option<&str>, wanted: &str) {
+        if found.is_some() {
+            self.expect(snapshot, pointer, what, found, |v| v == wanted, wanted);
         }
     }
 
@@ -150,7 +179,10 @@ impl Look<'_> {
             let evidence = evidence(text, &file(snapshot), pointer);
             return self.doubts.push(Doubt { evidence, remedy: "rehearse again".to_owned() });
         }
-        let text = format!("{}: {what} is {}, not {wanted}", snapshot.name, found.unwrap_or("not there"));
+        let found = found.unwrap_or("not there");
+        let instead =
+            if found == format!("not {wanted}") { String::new() } else { format!(", not {wanted}") };
+        let text = format!("{}: {what} is {found}{instead}", snapshot.name);
         self.wrong.push(evidence(text, &file(snapshot), pointer));
     }
 }

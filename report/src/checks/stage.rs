@@ -86,7 +86,7 @@ fn carried(cx: &Context, history: &KeyHistory, wanted: &Wanted) -> Option<bool> 
     let fact = &wanted.fact;
     let later = |w: &&Wanted| w.fact.phase == Phase::After && w.required;
     if let Some(next) = history.expected.iter().find(later) {
-        let above = if next.fact.op == Op::Delete { fact.ver } else { fact.ver + 1 };
+        let above = if next.fact.op == Op::Delete { fact.ver } else { fact.ver.saturating_add(1) };
         return Some(fact.op != Op::Delete && next.fact.ver >= above);
     }
     if !cx.rows_known(&history.table) {

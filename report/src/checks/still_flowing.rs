@@ -112,7 +112,15 @@ fn unproven(cx: &Context, settled: Option<Settled>) -> Option<Doubt> {
     let again = "rehearse again: the evidence contradicts itself";
     match (&cx.drain, cx.topics.marker_found) {
         (Err(evidence), _) => Some(doubt(evidence.clone(), again)),
-        (Ok(_), Some(true)) => None,
+        (Ok(Some((_, drain))), Some(true)) => {
+            let end = &cx.snapshot("after").ok()?.server.position;
+            (drain.marker.system_identifier != end.system_identifier).then(|| {
+                let mut evidence = marker(cx);
+                evidence.text.push_str(&format!(", and the server at the end is at {end}"));
+                doubt(evidence, again)
+            })
+        }
+        (Ok(None), Some(true)) => None,
         (Ok(_), Some(false)) => {
             let mut evidence = marker(cx);
             evidence.text.push_str(", but consumed.jsonl.zst does not have it there");

@@ -11,6 +11,7 @@ use artifacts::run::Run;
 use artifacts::snapshot::{NAMES, Snapshot, TableState};
 use artifacts::{Error, RunDir};
 
+use super::agree::misplaced;
 use super::audit::audit;
 use super::deliver::Topics;
 use super::expect::Ledger;
@@ -95,7 +96,14 @@ impl Context {
     /// The doubt.
     pub fn snapshot(&self, name: &str) -> std::result::Result<&Snapshot, Doubt> {
         let evidence = match self.snapshots.get(name) {
-            Some(Ok(Some(snapshot))) => return Ok(snapshot),
+            Some(Ok(Some(snapshot))) => match misplaced(self, name, snapshot) {
+                None => return Ok(snapshot),
+                Some(text) => Evidence {
+                    text,
+                    file: Some(format!("snapshots/{name}.json")),
+                    at: Some("/server".into()),
+                },
+            },
             Some(Err(evidence)) => evidence.clone(),
             _ => {
                 let file = format!("snapshots/{name}.json");
@@ -153,6 +161,11 @@ impl Context {
         if let Some(Err(doubt)) = audit(self) {
             add(doubt.evidence, &doubt.remedy);
         }
+        if let (Ok(_), Some(topic)) = (&self.ledger, self.foreign_topic()) {
+            let text = format!("{topic} is a topic of the run, and the ledger knows no table of it");
+            let file = Some("run.json".to_owned());
+            add(Evidence { text, file, at: Some("/names/topics".into()) }, again);
+        }
         if let Some(text) = self.too_little() {
             let evidence = Evidence { text, file: Some(self.ledger_file.clone()), at: None };
             add(evidence, "rehearse with more changes: cargo xtask upgrade --changes 5000");
@@ -160,10 +173,21 @@ impl Context {
         doubts
     }
 
+    /// A topic of the run whose table the ledger does not know.
+    fn foreign_topic(&self) -> Option<&String> {
+        let table =
+            |topic: &str| topic.strip_prefix(&self.run.names.prefix)?.strip_prefix('.').map(str::to_owned);
+        let known = |topic: &&String| table(topic).is_some_and(|table| self.tables.contains_key(&table));
+        self.run.names.topics.iter().find(|topic| !known(topic))
+    }
+
     /// At least one acknowledged insert, update and delete per table and phase, or what lacks.
     fn too_little(&self) -> Option<String> {
         let ledger = self.ledger.as_ref().ok()?;
         let mut lacking = Vec::new();
+        if self.tables.is_empty() {
+            return Some("too little was seen: the ledger names no table".to_owned());
+        }
         for phase in [Phase::Before, Phase::After] {
             for table in self.tables.keys() {
                 for (op, name) in [(Op::Create, "insert"), (Op::Update, "update"), (Op::Delete, "delete")] {

@@ -113,11 +113,11 @@ impl<'a> Reading<'a> {
                 record.offset,
                 record.topic,
                 record.partition,
-                *next - 1
+                next.saturating_sub(1)
             );
             return Err(Error::corrupt(path, format!("line {line}"), cause));
         }
-        *next += 1;
+        *next = next.saturating_add(1);
         let phase = if record.offset < *cut { Phase::Before } else { Phase::After };
         let (Some(table), columns) = (topic.table, topic.columns) else { return Ok(None) };
         if record.value.as_ref().is_some_and(|value| value.get().starts_with("{\"$base64\"")) {
@@ -139,6 +139,7 @@ impl<'a> Reading<'a> {
             lsn: event.lsn,
             xid: event.xid,
             row: event.row,
+            before_row: event.before_row,
             fault: event.fault.map(|text| text.chars().take(LONGEST_FAULT).collect::<String>().into()),
         };
         Ok(Some(Item::delivered(table, key, delivered)))
@@ -169,6 +170,15 @@ impl<'a> Reading<'a> {
 
     fn find_ends(&mut self) {
         let Some(collected) = self.collected else { return };
+        for (topic, seen) in &self.topics {
+            for partition in seen.partitions.keys() {
+                if read_to(Some(collected), topic, *partition).is_none() {
+                    let text = format!("{topic} partition {partition} is not in collected.json");
+                    self.out.holes.push(text);
+                }
+            }
+        }
+        self.out.holes.sort_unstable();
         for (topic, partitions) in &collected.topics {
             for (partition, to) in partitions {
                 let seen = self.topics.get(topic).and_then(|t| t.partitions.get(partition)).map(|p| p.0);

@@ -24,6 +24,8 @@ pub struct RowEvent {
     pub xid: Option<u64>,
     /// Digest of the row; for a delete, of the row before it.
     pub row: Option<row::Digest>,
+    /// Digest of the row before an update.
+    pub before_row: Option<row::Digest>,
     /// Why there is no digest, or no operation.
     pub fault: Option<String>,
 }
@@ -35,11 +37,14 @@ struct Envelope<'a> {
     before: Option<&'a RawValue>,
     #[serde(borrow)]
     after: Option<&'a RawValue>,
-    source: Option<Source>,
+    #[serde(borrow)]
+    source: Option<Source<'a>>,
 }
 
-#[derive(Deserialize)]
-struct Source {
+#[derive(Default, Deserialize)]
+struct Source<'a> {
+    #[serde(borrow)]
+    snapshot: Option<&'a RawValue>,
     lsn: Option<u64>,
     #[serde(rename = "txId")]
     tx_id: Option<u64>,
@@ -77,7 +82,6 @@ fn envelope(value: &RawValue, columns: &[Column]) -> Result<RowEvent, String> {
         Some(other) => return Err(format!("operation '{other}' is no change of a row")),
         None => return Err("no event: it has no operation".into()),
     };
-    let source = envelope.source.unwrap_or(Source { lsn: None, tx_id: None });
     let before_ver = envelope.before.and_then(|before| {
         let marks: Marks = serde_json::from_str(before.get()).ok()?;
         number(marks.ver.as_ref()).and_then(|n| u32::try_from(n).ok())
@@ -87,10 +91,16 @@ fn envelope(value: &RawValue, columns: &[Column]) -> Result<RowEvent, String> {
         Some(image) => serde_json::from_str(image.get()).map_err(|e| e.to_string())?,
         None => Map::new(),
     };
-    let (digest, fault) = match row::digest(columns, &row) {
-        Ok(digest) => (Some(digest), None),
-        Err(fault) => (None, Some(fault)),
+    let digest = match contradiction(op, &envelope) {
+        Some(fault) => Err(fault),
+        None => row::digest(columns, &row),
     };
+    let before = if op == Op::Update { envelope.before } else { None };
+    let before_row = before.and_then(|before| {
+        let row: Map<String, Value> = serde_json::from_str(before.get()).ok()?;
+        row::digest(columns, &row).ok()
+    });
+    let source = envelope.source.unwrap_or_default();
     Ok(RowEvent {
         op: Some(op),
         ver: number(row.get("ver")).and_then(|n| u32::try_from(n).ok()),
@@ -98,9 +108,23 @@ fn envelope(value: &RawValue, columns: &[Column]) -> Result<RowEvent, String> {
         change_id: if op == Op::Delete { None } else { number(row.get("change_id")) },
         lsn: source.lsn.map(Lsn),
         xid: source.tx_id,
-        row: digest,
-        fault,
+        row: digest.as_ref().ok().copied(),
+        before_row,
+        fault: digest.err(),
     })
+}
+
+/// What in an event cannot be true of its operation.
+fn contradiction(op: Op, envelope: &Envelope<'_>) -> Option<String> {
+    let snapshot = envelope.source.as_ref().and_then(|source| source.snapshot);
+    let streamed = snapshot.is_some_and(|text| text.get().trim_matches('"') == "false");
+    let text = match op {
+        Op::Read if streamed => "operation 'r' of an event that no snapshot read",
+        Op::Read | Op::Create if envelope.before.is_some() => "a new row has a row before it",
+        Op::Delete if envelope.after.is_some() => "a deleted row has a row after it",
+        _ => return None,
+    };
+    Some(text.to_owned())
 }
 
 fn number(value: Option<&Value>) -> Option<u64> {
@@ -164,6 +188,25 @@ mod tests {
         let expected = row::digest(&columns(), row.as_object().unwrap()).unwrap();
         assert_eq!((event.op, event.ver, event.row), (Some(Op::Delete), Some(3), Some(expected)));
         assert_eq!((event.lsn, event.xid, event.before_ver), (Some(Lsn(16)), Some(5), Some(3)));
+    }
+
+    #[test]
+    fn what_contradicts_the_operation_is_a_fault() {
+        let row = json!({"id": 7, "ver": 3, "change_id": 9});
+        let fault = |op: &str, before: bool, after: bool, snapshot: &str| {
+            let image = |there: bool| if there { row.clone() } else { Value::Null };
+            let source = json!({"snapshot": snapshot});
+            let value =
+                raw(json!({"op": op, "before": image(before), "after": image(after), "source": source}));
+            let event = parse(Some(&value), &columns());
+            assert_eq!(event.row.is_some(), event.fault.is_none());
+            event.fault
+        };
+        assert!(fault("r", false, true, "false").unwrap().contains("no snapshot"));
+        assert!(fault("c", true, true, "false").unwrap().contains("before"));
+        assert!(fault("d", true, true, "false").unwrap().contains("after"));
+        let right = [("r", false, true, "last"), ("c", false, true, "false"), ("u", true, true, "false")];
+        right.into_iter().for_each(|(op, b, a, s)| assert_eq!(fault(op, b, a, s), None));
     }
 
     #[test]

@@ -110,8 +110,11 @@ impl Reading<'_> {
             Entry::Invoke { tx, phase, lsn_floor, changes, .. } => {
                 *self.ledger.tried.entry(phase).or_default() += changes.len() as u64;
                 let name = tx.clone();
-                self.open.insert(tx, Transaction { name, line, phase, lsn_floor, changes, returned: None });
-                Ok(())
+                let open = Transaction { name, line, phase, lsn_floor, changes, returned: None };
+                match self.open.insert(tx, open) {
+                    None => Ok(()),
+                    Some(first) => Err(self.corrupt(line, &first.name, "is invoked twice")),
+                }
             }
             Entry::Returned { tx, xid, keys, counts, rows } => {
                 let place = || format!("line {line}");

@@ -174,6 +174,7 @@ mod tests {
             lsn: None,
             xid: None,
             row: None,
+            before_row: None,
             fault: None,
         }
     }

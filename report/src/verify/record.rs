@@ -82,6 +82,8 @@ pub struct Delivered {
     pub xid: Option<u64>,
     /// Digest of the row; for a delete, of the row before it.
     pub row: Option<Digest>,
+    /// Digest of the row before an update.
+    pub before_row: Option<Digest>,
     /// Why there is no digest, or no operation.
     pub fault: Option<Box<str>>,
 }
@@ -144,6 +146,7 @@ impl Item {
                 put(out, d.lsn.map(|lsn| lsn.0.to_le_bytes()));
                 put(out, d.xid.map(u64::to_le_bytes));
                 put(out, d.row.map(|d| d.0));
+                put(out, d.before_row.map(|d| d.0));
                 let text = d.fault.as_deref().unwrap_or_default();
                 put(out, d.fault.as_ref().map(|_| (text.len() as u32).to_le_bytes()));
                 out.extend(text.as_bytes());
@@ -196,6 +199,7 @@ fn decode_delivered(input: &mut &[u8]) -> Option<Delivered> {
         lsn: maybe(input)?.map(|b| Lsn(u64::from_le_bytes(b))),
         xid: maybe(input)?.map(u64::from_le_bytes),
         row: maybe(input)?.map(Digest),
+        before_row: maybe(input)?.map(Digest),
         fault: None,
     };
     if let Some(len) = maybe(input)?.map(u32::from_le_bytes) {
@@ -272,6 +276,7 @@ pub(super) mod tests {
                         lsn,
                         xid,
                         row,
+                        before_row: row.filter(|_| offset % 2 == 0),
                         fault,
                     };
                     Item::delivered(table, (key != 0).then_some(key), fact)

@@ -21,7 +21,7 @@ use artifacts::events::Event;
 use artifacts::ledger::{Entry, Phase};
 use artifacts::row::Digest;
 use artifacts::run::Run;
-use artifacts::snapshot::Snapshot;
+use artifacts::snapshot::{Bounds, Snapshot};
 
 /// What to simulate.
 #[derive(Debug, Clone)]
@@ -113,12 +113,16 @@ pub struct Rehearsal {
     pub records: Vec<Record>,
     /// `snapshots/*.json`
     pub snapshots: BTreeMap<String, Snapshot>,
+    /// Topics that the last snapshot saw otherwise than the records make them.
+    pub topics_after: BTreeMap<String, BTreeMap<i32, Bounds>>,
     /// `events.jsonl`
     pub events: Vec<Event>,
     /// Rows of the new database at the end: table to key to digest.
     pub rows_after: BTreeMap<String, BTreeMap<i64, Digest>>,
     /// Whether the file with them is written.
     pub write_rows: bool,
+    /// Whether the first row of `public.orders` is in it twice.
+    pub write_rows_twice: bool,
     /// `steps/21-drain-again/drain.json`
     pub drain_again: Option<Drain>,
     /// `collected.json`; cut and bounds are computed when written.

@@ -249,8 +249,10 @@ impl Story {
             ledger: sim.ledger,
             records: sim.records,
             snapshots: self.snapshots,
+            topics_after: BTreeMap::new(),
             events: self.events,
             write_rows: true,
+            write_rows_twice: false,
             drain_again: Some(drain),
             collected: Some(collected),
             seal: true,
@@ -297,7 +299,8 @@ fn connector(role: Role) -> ConnectorState {
     }
 }
 
-fn bounds(records: &[Record]) -> BTreeMap<String, BTreeMap<i32, Bounds>> {
+/// First and last offsets of every partition.
+pub fn bounds(records: &[Record]) -> BTreeMap<String, BTreeMap<i32, Bounds>> {
     let mut topics: BTreeMap<String, BTreeMap<i32, Bounds>> = BTreeMap::new();
     for record in records {
         let topic = topics.entry(record.topic.clone()).or_default();

@@ -35,14 +35,20 @@ impl Rehearsal {
         files.insert("run.json".to_owned(), pretty(&self.run));
         files.insert("events.jsonl".to_owned(), lines(&self.events));
         for (name, snapshot) in &self.snapshots {
-            files.insert(format!("snapshots/{name}.json"), pretty(snapshot));
+            let mut snapshot = snapshot.clone();
+            if name == "after" {
+                snapshot.topics = super::story::bounds(&self.records);
+                snapshot.topics.extend(self.topics_after.clone());
+            }
+            files.insert(format!("snapshots/{name}.json"), pretty(&snapshot));
         }
         if let Some(drain) = &self.drain_again {
             files.insert("steps/21-drain-again/drain.json".into(), pretty(drain));
         }
         for (table, rows) in self.rows_after.iter().filter(|_| self.write_rows) {
+            let again = rows.iter().take(usize::from(self.write_rows_twice && table == "public.orders"));
             let rows: Vec<_> =
-                rows.iter().map(|(k, row)| serde_json::json!({"key": k, "row": row})).collect();
+                rows.iter().chain(again).map(|(k, row)| serde_json::json!({"key": k, "row": row})).collect();
             files.insert(format!("steps/22-capture-after/rows-{table}.jsonl"), lines(&rows));
         }
         for event in &self.events {
