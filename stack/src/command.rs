@@ -2,15 +2,25 @@
 //! needed, and a record of what was run.
 
 use std::ffi::OsStr;
+use std::io::{Read, Seek};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::Instant;
+use std::process::{ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use artifacts::events::EventKind;
 
 use crate::error::{Error, Result};
 use crate::observe::{Observer, Raw};
 use crate::paths::is_root;
+use crate::wait::WaitError;
+
+/// The deadline of what only looks or unpacks.
+pub(crate) const SHORT: Duration = Duration::from_secs(5 * 60);
+/// The deadline of a download.
+pub(crate) const DOWNLOAD: Duration = Duration::from_secs(30 * 60);
+/// The deadline of work on a database's contents.
+pub(crate) const DUMP: Duration = Duration::from_secs(2 * 60 * 60);
 
 const TAIL_LINES: usize = 12;
 
@@ -112,32 +122,92 @@ impl Command {
         env.chain(words).collect::<Vec<_>>().join(" ")
     }
 
-    /// Runs it and returns what it wrote to stdout; it ends when this future is dropped.
+    /// Runs it and returns what it wrote to stdout; it is killed at the deadline, and when this
+    /// future is dropped.
     ///
     /// # Errors
-    /// It cannot be started, or its exit code is not 0: `what` and its last lines say why.
-    pub(crate) async fn run(&self, what: &str, observer: &dyn Observer) -> Result<String> {
+    /// It cannot be started, does not end in time, or its exit code is not 0: `what` and its last
+    /// lines say why.
+    pub(crate) async fn run(
+        &self,
+        what: &str,
+        deadline: Duration,
+        observer: &dyn Observer,
+    ) -> Result<String> {
         let start = Instant::now();
-        let failed = |status: String, tail: String| Error::Command {
-            what: what.into(),
-            status,
-            tail,
-            paste: self.paste(),
+        let Ok(output) = tokio::time::timeout(deadline, self.tokio().output()).await else {
+            self.record(start, None, b"", observer);
+            return Err(self.late(what, deadline, "it was still running and was killed"));
         };
-        let output =
-            self.tokio().output().await.map_err(|e| failed(e.to_string(), "it did not start".into()))?;
+        let output = output.map_err(|e| self.failed(what, e.to_string(), "it did not start".into()))?;
         let text = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
-        let kind = EventKind::Command {
-            paste: self.paste(),
-            exit: output.status.code(),
-            ms: start.elapsed().as_millis() as u64,
-            out: None,
+        self.record(start, output.status.code(), &text, observer);
+        self.check(what, output.status, &text)?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Runs it and returns what it wrote to stdout and stderr. Nothing that happens to this
+    /// process cuts it off: it has a process group of its own, which Ctrl-C does not reach, and
+    /// writes to a file, not to a pipe. It sees this process's environment. Past the deadline it is left to end by itself.
+    ///
+    /// # Errors
+    /// As [`Command::run`].
+    pub(crate) async fn run_undisturbed(
+        &self,
+        what: &str,
+        deadline: Duration,
+        observer: &dyn Observer,
+    ) -> Result<String> {
+        let start = Instant::now();
+        let not_started = |e: std::io::Error| self.failed(what, e.to_string(), "it did not start".into());
+        let mut file = tempfile::tempfile().map_err(not_started)?;
+        let out = file.try_clone().map_err(not_started)?;
+        let command =
+            self.env.iter().fold(duct::cmd(self.program.as_os_str(), &self.args), |c, (n, v)| c.env(n, v));
+        let command = command.stdin_null().stderr_to_stdout().stdout_file(out).unchecked();
+        let command = command.before_spawn(|command| {
+            command.process_group(0);
+            Ok(())
+        });
+        let handle = command.start().map_err(not_started)?;
+        let pids = handle.pids();
+        let end = tokio::task::spawn_blocking(move || Ok(handle.wait_timeout(deadline)?.map(|o| o.status)));
+        let status = match end.await.unwrap_or_else(|e| Err(std::io::Error::other(e))) {
+            Ok(Some(status)) => status,
+            Ok(None) => {
+                self.record(start, None, b"", observer);
+                let seen = format!("process {pids:?} still runs: wait for its end and repeat");
+                return Err(self.late(what, deadline, &seen));
+            }
+            Err(e) => return Err(self.failed(what, e.to_string(), "its end was not seen".into())),
         };
-        observer.event(kind, Some(Raw { extension: "txt", bytes: &text }));
-        if output.status.success() {
-            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        let mut text = Vec::new();
+        let _ = file.rewind().and_then(|()| file.read_to_end(&mut text));
+        self.record(start, status.code(), &text, observer);
+        self.check(what, status, &text)?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+
+    fn record(&self, start: Instant, exit: Option<i32>, text: &[u8], observer: &dyn Observer) {
+        let ms = start.elapsed().as_millis() as u64;
+        let kind = EventKind::Command { paste: self.paste(), exit, ms, out: None };
+        observer.event(kind, Some(Raw { extension: "txt", bytes: text }));
+    }
+
+    fn check(&self, what: &str, end: ExitStatus, text: &[u8]) -> Result<()> {
+        if end.success() {
+            return Ok(());
         }
-        Err(failed(status(output.status), last_lines(&String::from_utf8_lossy(&text), TAIL_LINES)))
+        Err(self.failed(what, status(end), last_lines(&String::from_utf8_lossy(text), TAIL_LINES)))
+    }
+
+    fn failed(&self, what: &str, status: String, tail: String) -> Error {
+        Error::Command { what: what.into(), status, tail, paste: self.paste() }
+    }
+
+    fn late(&self, what: &str, deadline: Duration, seen: &str) -> Error {
+        let last = format!("{seen}\n  command: {}", self.paste());
+        WaitError::Deadline { what: what.into(), last, deadline }.into()
     }
 
     fn tokio(&self) -> tokio::process::Command {
@@ -223,20 +293,42 @@ mod tests {
     #[tokio::test]
     async fn a_failure_shows_status_last_lines_and_command() {
         let command = Command::new("sh").args(["-c", "echo one; echo two >&2; exit 3"]);
-        let message = command.run("listing", &Silent).await.unwrap_err().to_string();
+        let message = command.run("listing", SHORT, &Silent).await.unwrap_err().to_string();
         assert!(
             message.starts_with("listing failed with exit code 3: one\ntwo\n  command: sh -c"),
             "{message}"
         );
-        let gone = Command::new("/nowhere/x").run("starting", &Silent).await.unwrap_err().to_string();
+        let gone = Command::new("/nowhere/x").run("starting", SHORT, &Silent).await.unwrap_err().to_string();
         assert!(gone.contains("No such file"), "{gone}");
     }
 
     #[tokio::test]
     async fn a_clean_environment_has_no_variables_of_postgresql() {
-        let out = Command::new("env").clean().env("X", "1").run("env", &Silent).await.unwrap();
+        let out = Command::new("env").clean().env("X", "1").run("env", SHORT, &Silent).await.unwrap();
         let mut names: Vec<&str> = out.lines().filter_map(|l| l.split('=').next()).collect();
         names.sort_unstable();
         assert_eq!(names, ["LC_ALL", "PATH", "X"]);
+    }
+
+    #[tokio::test]
+    async fn one_that_does_not_end_is_killed_at_the_deadline() {
+        let start = Instant::now();
+        let command = Command::new("sleep").args(["60"]);
+        let error = command.run("resting", Duration::from_millis(50), &Silent).await.unwrap_err();
+        let message = error.to_string();
+        assert!(message.contains("was killed") && message.contains("command: sleep 60"), "{message}");
+        assert!(start.elapsed() < Duration::from_secs(30));
+    }
+
+    #[tokio::test]
+    async fn what_must_not_be_cut_off_has_a_group_of_its_own() {
+        let group = r#"echo "$1"; cut -d" " -f5 /proc/$$/stat; echo pid $$ >&2"#;
+        let command = Command::new("sh").args(["-c", group, "sh", "one"]).env("X", "1");
+        let text = command.run_undisturbed("grouping", SHORT, &Silent).await.unwrap();
+        let words: Vec<&str> = text.split_whitespace().collect();
+        assert_eq!((words[0], words[1]), ("one", words[3]), "{text}");
+        let bad = Command::new("sh").args(["-c", "echo E: no; exit 100"]);
+        let message = bad.run_undisturbed("adding", SHORT, &Silent).await.unwrap_err().to_string();
+        assert!(message.starts_with("adding failed with exit code 100: E: no"), "{message}");
     }
 }

@@ -11,7 +11,7 @@ use rustix::fs::{Gid, Uid, chown};
 use tokio_postgres::NoTls;
 
 use super::{Native, first_signal, port_of, service_of};
-use crate::command::{Command, User};
+use crate::command::{Command, SHORT, User};
 use crate::daemon::Spec;
 use crate::error::{Error, Result};
 use crate::observe::Shared;
@@ -91,7 +91,7 @@ impl Native {
             initdb = initdb.args(["--no-data-checksums"]);
         }
         let initdb = initdb.cwd(home).user(user).tags(self.daemons.tags(&format!("initdb-{role}")));
-        let result = initdb.run(&format!("initdb of the {role} server"), &**observer).await;
+        let result = initdb.run(&format!("initdb of the {role} server"), SHORT, &**observer).await;
         fs::remove_file(&password).map_err(Error::io("remove", &password))?;
         result?;
         let conf = data.join("postgresql.conf");
@@ -132,7 +132,9 @@ impl Native {
     }
 
     async fn create_database(&self, role: Role) -> Result<()> {
-        let made = self.ask(role, &format!("CREATE DATABASE {DATABASE}")).await;
+        let statement = format!("CREATE DATABASE {DATABASE}");
+        let made = tokio::time::timeout(READY, self.ask(role, &statement)).await;
+        let made = made.unwrap_or_else(|_| Err(format!("no answer within {} s", READY.as_secs())));
         made.map_err(|e| {
             Error::Refused(format!("cannot create database {DATABASE} on the {role} server: {e}"))
         })
@@ -172,8 +174,11 @@ fn give_to(path: &Path, user: Option<User>) -> Result<()> {
 
 /// `C.UTF-8` where the machine has it, else `C`: the same for both servers.
 pub(super) async fn locale(observer: &Shared) -> String {
-    let known =
-        Command::new("locale").args(["-a"]).run("listing locales", &**observer).await.unwrap_or_default();
+    let known = Command::new("locale")
+        .args(["-a"])
+        .run("listing locales", SHORT, &**observer)
+        .await
+        .unwrap_or_default();
     let has = known.lines().any(|name| matches!(name, "C.utf8" | "C.UTF-8"));
     if has { "C.UTF-8".into() } else { "C".into() }
 }

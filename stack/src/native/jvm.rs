@@ -9,7 +9,7 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use super::{CONNECT, KAFKA, Native};
-use crate::command::Command;
+use crate::command::{Command, SHORT};
 use crate::daemon::Spec;
 use crate::error::{Error, Result};
 use crate::observe::Shared;
@@ -125,7 +125,7 @@ impl Native {
             .args([config])
             .clean()
             .tags(self.daemons.tags("kafka-format"))
-            .run("formatting Kafka's log folder", &**observer)
+            .run("formatting Kafka's log folder", SHORT, &**observer)
             .await?;
         Ok(())
     }

@@ -14,6 +14,7 @@ use artifacts::snapshot::Role;
 use rustix::process::Signal;
 
 use crate::backend::{Endpoints, Options, PostgresEndpoint};
+use crate::command::DUMP;
 use crate::daemon::{Daemons, ExitInfo, ServiceStatus, Spec};
 use crate::error::{Error, Result};
 use crate::observe::Shared;
@@ -117,7 +118,7 @@ impl Native {
             .env("PGPORT", port_of(state, role).to_string())
             .env("PGUSER", "postgres")
             .env("PGPASSFILE", pgpass(&self.dir).display().to_string());
-        command.run(&format!("{tool} on the {role} server"), &**observer).await
+        command.run(&format!("{tool} on the {role} server"), DUMP, &**observer).await
     }
 
     pub(crate) fn spawn(

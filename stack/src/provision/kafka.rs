@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{Provision, blocking, short_hash, verify};
+use crate::command::{DOWNLOAD, SHORT};
 use crate::error::{Error, Result};
 use crate::paths::{Paths, create_dir};
 use crate::progress::Task;
@@ -60,7 +61,7 @@ impl Kafka {
             .args([format!("-Dmaven.repo.local={}", repository.display())])
             .args(["dependency:copy-dependencies", "-DincludeScope=runtime"])
             .args([format!("-DoutputDirectory={}", libs.display())])
-            .run(&what, &**provision.observer)
+            .run(&what, DOWNLOAD, &**provision.observer)
             .await?;
         let folder = libs.clone();
         blocking(move || verify_all(&folder, SUMS)).await?;
@@ -71,7 +72,7 @@ impl Kafka {
             .args([&plugin])
             .args(["--no-same-owner", "-C"])
             .args([&plugins])
-            .run("unpacking Debezium", &**provision.observer)
+            .run("unpacking Debezium", SHORT, &**provision.observer)
             .await?;
         fs::remove_file(&plugin).map_err(Error::io("remove", &plugin))?;
         unfinished.keep(&root, home)?;

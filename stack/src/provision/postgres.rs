@@ -6,7 +6,7 @@ mod wheel;
 use std::path::{Path, PathBuf};
 
 use super::{Need, Provision, short_hash};
-use crate::command::{Command, is_program};
+use crate::command::{Command, SHORT, is_program};
 use crate::error::{Error, Result};
 use crate::paths::Paths;
 use crate::progress;
@@ -134,8 +134,12 @@ impl Source {
         let tools = self.tools(provision).await?;
         for name in PROGRAMS {
             let ask = tools.command(name).args(["--version"]);
-            ask.run(&format!("trying out {name} of PostgreSQL {}", tools.version), &**provision.observer)
-                .await?;
+            ask.run(
+                &format!("trying out {name} of PostgreSQL {}", tools.version),
+                SHORT,
+                &**provision.observer,
+            )
+            .await?;
         }
         Ok(())
     }
@@ -167,7 +171,7 @@ async fn foreign(major: u32, bindir: &Path, provision: &Provision<'_>) -> Result
         return Err(Error::preflight(format!("{} has no {missing}", bindir.display()), remedy()));
     }
     let ask = Command::new(bindir.join("postgres")).args(["--version"]);
-    let answer = ask.run("asking PostgreSQL for its version", &**provision.observer).await?;
+    let answer = ask.run("asking PostgreSQL for its version", SHORT, &**provision.observer).await?;
     let version = answer.split_whitespace().nth(2).unwrap_or_default();
     if version.split('.').next().and_then(|n| n.parse().ok()) != Some(major) {
         return Err(Error::preflight(

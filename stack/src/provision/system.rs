@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use crate::command::{Command, find_program, is_program};
+use crate::command::{Command, DOWNLOAD, find_program, is_program};
 use crate::error::{Error, Result};
 use crate::observe::Shared;
 use crate::paths::is_root;
@@ -113,11 +113,12 @@ pub(crate) async fn prepare(needs: &[Need], install: bool, observer: &Shared) ->
     find_java()
 }
 
-/// Adds system packages; nothing is ever upgraded, downgraded or removed.
+/// Adds system packages; nothing is ever upgraded, downgraded or removed. A run of apt-get that is
+/// cut off leaves packages half installed, so each one ends by itself.
 async fn add_packages(packages: &[&str], observer: &Shared) -> Result<()> {
     let task = Task::start(format!("adding system packages: {}", packages.join(" ")));
     let apt = |args: &[&str]| {
-        let options = ["-q", "-o", LOCK_TIMEOUT];
+        let options = ["-q", "-o", LOCK_TIMEOUT, "-o", "Dpkg::Use-Pty=0"];
         Command::new("apt-get")
             .args(options)
             .args(args)
@@ -125,12 +126,12 @@ async fn add_packages(packages: &[&str], observer: &Shared) -> Result<()> {
             .env("DEBIAN_FRONTEND", "noninteractive")
     };
     let simulate = apt(&["install", "-s", "--no-install-recommends"]);
-    let plan = match simulate.run("simulating the installation", &**observer).await {
+    let plan = match simulate.run_undisturbed("simulating the installation", DOWNLOAD, &**observer).await {
         Ok(plan) => plan,
         Err(_) => {
             let update = Command::new("apt-get").args(["-q", "-o", LOCK_TIMEOUT, "update"]);
-            update.run("reading the package lists", &**observer).await?;
-            simulate.run("simulating the installation", &**observer).await?
+            update.run_undisturbed("reading the package lists", DOWNLOAD, &**observer).await?;
+            simulate.run_undisturbed("simulating the installation", DOWNLOAD, &**observer).await?
         }
     };
     let changes = changes_of_installed(&plan);
@@ -146,7 +147,7 @@ async fn add_packages(packages: &[&str], observer: &Shared) -> Result<()> {
         ));
     }
     apt(&["install", "-y", "--no-install-recommends", "--no-remove"])
-        .run("adding system packages", &**observer)
+        .run_undisturbed("adding system packages", DOWNLOAD, &**observer)
         .await?;
     task.done();
     Ok(())

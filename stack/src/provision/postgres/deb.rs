@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Pin;
+use crate::command::{DOWNLOAD, SHORT};
 use crate::error::{Error, Result};
 use crate::paths::create_dir;
 use crate::provision::{Provision, Unfinished, blocking, verify};
@@ -87,11 +88,11 @@ impl Apt<'_> {
             options.extend(["-o".into(), format!("Dir::State::Lists={}", lists.display())]);
             options.extend(["-o".into(), format!("Dir::Cache={}", cache.display())]);
             let update = self.dir.command("apt-get").args(&options).args(["update"]);
-            update.run("reading the package lists", &**self.provision.observer).await?;
+            update.run("reading the package lists", DOWNLOAD, &**self.provision.observer).await?;
         }
         let download =
             self.dir.command("apt-get").args(&options).args(["download"]).args(packages).cwd(&into);
-        download.run("downloading packages", &**self.provision.observer).await?;
+        download.run("downloading packages", DOWNLOAD, &**self.provision.observer).await?;
         let files =
             fs::read_dir(&into).map_err(Error::io("read", &into))?.flatten().map(|entry| entry.path());
         Ok(files.filter(|path| path.extension().is_some_and(|e| e == "deb")).collect())
@@ -100,7 +101,7 @@ impl Apt<'_> {
     async fn unpack(&self, files: &[PathBuf], root: &Path) -> Result<()> {
         for file in files {
             let unpack = self.dir.command("dpkg-deb").args(["-x"]).args([file.as_path(), root]);
-            unpack.run("unpacking a package", &**self.provision.observer).await?;
+            unpack.run("unpacking a package", SHORT, &**self.provision.observer).await?;
         }
         Ok(())
     }
@@ -136,7 +137,7 @@ impl Apt<'_> {
         if let Some(path) = library_path(root) {
             ldd = ldd.env("LD_LIBRARY_PATH", path);
         }
-        let answer = ldd.run("looking for libraries", &**self.provision.observer).await?;
+        let answer = ldd.run("looking for libraries", SHORT, &**self.provision.observer).await?;
         Ok(not_found(&answer))
     }
 }

