@@ -22,10 +22,9 @@ pub(crate) fn dispatch() -> anyhow::Result<Outcome> {
     let cli = Cli::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let outcome = runtime.block_on(async {
-        let signals = Signals::listen()?;
         match cli.command {
-            Command::Upgrade(args) => upgrade::run(args, signals).await,
-            Command::Step(command) => step::run(command, signals).await,
+            Command::Upgrade(args) => upgrade::run(args, Signals::listen()?).await,
+            Command::Step(command) => step::run(command, Signals::listen()?).await,
             Command::Doctor(args) => doctor::run(&args),
             Command::Ps(args) => ps::run(&args),
             Command::Down(args) => down::run(&args).await,
@@ -33,7 +32,7 @@ pub(crate) fn dispatch() -> anyhow::Result<Outcome> {
             Command::PauseConnector(args) => status::pause(&args).await,
             Command::Runs => runs::list(),
             Command::Tidy(args) => tidy::run(&args),
-            Command::Ci(args) => ci::run(&args, signals).await,
+            Command::Ci(args) => ci::run(&args, Signals::listen()?).await,
             Command::Completions { shell } => {
                 let mut out = Vec::new();
                 clap_complete::generate(shell, &mut Cli::command(), "cargo-xtask", &mut out);

@@ -67,6 +67,9 @@ pub(crate) async fn start(cx: &mut Cx, role: Role, phase: Phase) -> anyhow::Resu
     let program = program()?;
     let summary = cx.run.path(cx.folder("summary.json"));
     std::fs::create_dir_all(summary.parent().unwrap_or(cx.run.root()))?;
+    if summary.exists() {
+        std::fs::remove_file(&summary).with_context(|| format!("cannot replace {}", summary.display()))?;
+    }
     let ledger = cx.run.path("ledger.jsonl");
     let info = cx.info.clone();
     let login = cx.login(role, Who::Writer)?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -37,14 +38,16 @@ struct State {
 }
 
 impl Recorder {
-    /// Continues the events of a run; those of derived steps go into a file of their own.
-    pub(crate) fn open(run: RunDir, redactor: Redactor) -> anyhow::Result<Self> {
+    /// Continues the events of a run; those of derived steps go into a file of their own, as they may
+    /// run at any time.
+    pub(crate) fn open(run: RunDir, redactor: Redactor, derived: bool) -> anyhow::Result<Self> {
         let seq =
             if run.path("events.jsonl").exists() { run.events()?.iter().map(|e| e.seq).max() } else { None };
-        let name = if run.is_sealed() { DERIVED_EVENTS } else { "events.jsonl" };
+        let name = if derived { DERIVED_EVENTS } else { "events.jsonl" };
         let path = run.path(name);
         let file = File::options().create(true).append(true).open(&path);
         let file = file.with_context(|| format!("cannot open {}", path.display()))?;
+        cut_torn_line(&file, &path)?;
         let state = State {
             file,
             seq: seq.unwrap_or(0),
@@ -101,11 +104,6 @@ impl Recorder {
             Some(failure) => Err(anyhow::anyhow!("cannot write the evidence: {failure}")),
             None => Ok(()),
         }
-    }
-
-    /// Something of the evidence could not be written.
-    pub(crate) fn fail(&self, why: &str) {
-        self.lock().failure.get_or_insert_with(|| why.to_owned());
     }
 
     fn append(&self, state: &mut State, kind: EventKind) -> std::io::Result<()> {
@@ -167,6 +165,16 @@ impl Observer for Recorder {
     }
 }
 
+/// A line without end was being written when the tool was killed: it is no event.
+fn cut_torn_line(file: &File, path: &Path) -> anyhow::Result<()> {
+    let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let whole = text.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+    if whole < text.len() {
+        file.set_len(whole as u64).with_context(|| format!("cannot cut {}", path.display()))?;
+    }
+    Ok(())
+}
+
 /// Milliseconds that an event spent waiting for a component.
 fn waiting(kind: &EventKind) -> Option<u64> {
     match kind {
@@ -187,7 +195,7 @@ fn echo(kind: &EventKind, redactor: &Redactor) {
             console::detail(&format!("{} ended with {exit}", redactor.text(paste)));
         }
         EventKind::Http { method, url, .. } if method != "GET" => {
-            console::detail(&format!("curl -X {method} {url}"));
+            console::detail(&format!("{method} {url}"));
         }
         _ => {}
     }

@@ -1,10 +1,12 @@
 //! From flags to `run.json`: defaults, what cannot be, and what contradicts an open run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use anyhow::Context;
 use artifacts::run::{Mix, Names, Run, Safeguards, StackName, Workload};
 use artifacts::{RunDir, SCHEMA, row, time};
+use stack::Stack;
 
 use crate::exit::Usage;
 use crate::flags::{LsnCase, RehearsalArgs, StackArgs, WorkloadArgs};
@@ -12,6 +14,8 @@ use crate::{project, steps};
 
 const MAJORS: [u32; 4] = [15, 16, 17, 18];
 const DEFAULT_CHANGES: u64 = 5000;
+/// In the stack's folder.
+const CURRENT: &str = "current-run";
 
 /// What is asked for, with the defaults filled in.
 pub(crate) fn new_run(args: &RehearsalArgs, stack: &StackArgs) -> anyhow::Result<Run> {
@@ -137,45 +141,62 @@ pub(crate) fn open(info: &mut Run) -> anyhow::Result<RunDir> {
     Ok(run)
 }
 
-/// All run directories, newest first.
-pub(crate) fn all_runs() -> Vec<RunDir> {
+/// Paths of all run directories, newest first; whether they can be read is another question.
+pub(crate) fn all_runs() -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(project::runs()) else { return Vec::new() };
-    let mut paths: Vec<PathBuf> = entries.flatten().map(|e| e.path()).filter(|p| !p.is_symlink()).collect();
+    let mut paths: Vec<PathBuf> = entries
+        .flatten()
+        .map(|e| e.path())
+        .filter(|p| !p.is_symlink() && p.join("run.json").exists())
+        .collect();
     paths.sort();
-    paths.iter().rev().filter_map(|path| RunDir::open(path).ok()).collect()
+    paths.reverse();
+    paths
+}
+
+/// The run whose databases a stack holds; none before the first `up`.
+pub(crate) fn current(stack: &Stack) -> Option<PathBuf> {
+    let text = std::fs::read_to_string(stack.state_dir().join(CURRENT)).ok()?;
+    Some(PathBuf::from(text.trim_end()))
+}
+
+/// Remembers whose databases the stack holds.
+pub(crate) fn set_current(stack: &Stack, run: &RunDir) -> anyhow::Result<()> {
+    let path = stack.state_dir().join(CURRENT);
+    std::fs::write(&path, format!("{}\n", run.root().display()))
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Options named once are kept in run.json; a step refuses to contradict them.
 pub(crate) fn contradictions(info: &Run, args: &RehearsalArgs) -> anyhow::Result<()> {
-    let w = &args.workload;
+    let (w, kept) = (&args.workload, &info.workload);
+    let text = |v: &dyn ToString| v.to_string();
+    let or_none = |v: Option<String>| v.unwrap_or_else(|| "none".into());
+    let switch = |asked: bool| asked.then(|| "given".to_owned());
+    let switched = |on: bool| if on { "given" } else { "not given" }.to_owned();
+    let set = |list: &[String]| {
+        list.iter().map(String::as_str).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(",")
+    };
+    let Mix { insert, update, delete } = kept.mix;
     let given = [
-        ("--from", args.from.map(|v| v.to_string()), info.from.to_string()),
-        ("--to", args.to.map(|v| v.to_string()), info.to.to_string()),
+        ("--option", args.option.map(|_| "b".into()), info.option.clone()),
+        ("--from", args.from.map(|v| text(&v)), text(&info.from)),
+        ("--to", args.to.map(|v| text(&v)), text(&info.to)),
         ("--lsn-case", args.lsn_case.map(|v| lsn_case(v).into()), info.lsn_case.clone()),
-        (
-            "--changes",
-            w.changes.map(|v| v.to_string()),
-            info.workload.changes.map_or("none".into(), |v| v.to_string()),
-        ),
-        ("--rate", w.rate.map(|v| v.to_string()), info.workload.rate.to_string()),
-        (
-            "--duration",
-            w.duration.map(|v| v.to_string()),
-            info.workload.duration_s.map_or("none".into(), |v| v.to_string()),
-        ),
-        ("--clients", w.clients.map(|v| v.to_string()), info.workload.clients.to_string()),
-        ("--tx-size", w.tx_size.map(|v| v.to_string()), info.workload.tx_size.to_string()),
-        ("--seed", w.seed.map(|v| v.to_string()), info.workload.seed.to_string()),
-        (
-            "--without",
-            (!args.without.is_empty()).then(|| args.without.join(",")),
-            info.safeguards.left_out.join(","),
-        ),
-        (
-            "--no-heartbeat",
-            args.no_heartbeat.then(|| "given".into()),
-            if info.heartbeat_ms == 0 { "given" } else { "not given" }.into(),
-        ),
+        ("--changes", w.changes.map(|v| text(&v)), or_none(kept.changes.map(|v| text(&v)))),
+        ("--rate", w.rate.map(|v| text(&v)), text(&kept.rate)),
+        ("--duration", w.duration.map(|v| text(&v)), or_none(kept.duration_s.map(|v| text(&v)))),
+        ("--clients", w.clients.map(|v| text(&v)), text(&kept.clients)),
+        ("--tx-size", w.tx_size.map(|v| text(&v)), text(&kept.tx_size)),
+        ("--mix", w.mix.clone(), format!("{insert}:{update}:{delete}")),
+        ("--key-skew", w.key_skew.map(|v| text(&v)), text(&kept.key_skew)),
+        ("--row-size", w.row_size.map(|v| text(&v)), text(&kept.row_size)),
+        ("--seed", w.seed.map(|v| text(&v)), text(&kept.seed)),
+        ("--seed-rows", w.seed_rows.map(|v| text(&v)), text(&kept.seed_rows)),
+        ("--without", (!args.without.is_empty()).then(|| set(&args.without)), set(&info.safeguards.left_out)),
+        ("--no-heartbeat", switch(args.no_heartbeat), switched(info.heartbeat_ms == 0)),
+        ("--audit", switch(args.audit), switched(info.audit)),
+        ("--allow-repeats", switch(args.allow_repeats), switched(info.allow_repeats)),
     ];
     for (flag, asked, kept) in given {
         if let Some(asked) = asked.filter(|asked| *asked != kept) {

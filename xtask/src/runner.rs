@@ -34,7 +34,8 @@ impl Runner {
     pub(crate) fn open(run: RunDir, info: Run, stack: Option<(Stack, StackLock)>) -> anyhow::Result<Self> {
         let (stack, lock) = stack.unzip();
         let secrets = stack.as_ref().map(|s| s.secrets().all()).unwrap_or_default();
-        let recorder = Arc::new(Recorder::open(run.clone(), Redactor::new(secrets))?);
+        let recorder = Recorder::open(run.clone(), Redactor::new(secrets), stack.is_none())?;
+        let recorder = Arc::new(recorder);
         Ok(Self { run, info, stack, recorder, _lock: lock })
     }
 
@@ -52,7 +53,12 @@ impl Runner {
                 Err(e) if self.info.safeguards.left_out.is_empty() || step.kind == Kind::Derived => {
                     return Err(e);
                 }
-                Err(e) if step.name == "collect" => return Err(e),
+                Err(e) if matches!(step.name, "up" | "collect") => {
+                    return Err(match failure {
+                        Some(first) => e.context(format!("after {first:#}")),
+                        None => e,
+                    });
+                }
                 Err(e) => {
                     console::detail(&format!("{e:#}"));
                     failure.get_or_insert(e);
@@ -70,7 +76,7 @@ impl Runner {
             step.safeguard.filter(|name| self.info.safeguards.left_out.iter().any(|s| s == name))
         {
             let why = format!("left out: --without {name}");
-            self.finish(step, start, StepResult::Skipped, Some(why.clone()));
+            self.finish(start, StepResult::Skipped, Some(why.clone()));
             console::step("skipped", step.no(), step.name, &why);
             return Ok(());
         }
@@ -90,33 +96,28 @@ impl Runner {
         }
         let error = result.as_ref().err().map(|e| format!("{e:#}"));
         let outcome = if error.is_some() { StepResult::Failed } else { StepResult::Ok };
-        self.finish(step, start, outcome, error);
+        self.finish(start, outcome, error);
+        let result = result.and_then(|()| if step.name == "collect" { self.seal() } else { Ok(()) });
         let seconds = start.elapsed().as_secs_f64();
         let mark = if result.is_ok() { "ok" } else { "FAILED" };
         console::step(mark, step.no(), step.name, &format!("{seconds:.1} s  {said}"));
         result.with_context(|| format!("step {} ({:02})", step.name, step.no()))
     }
 
-    fn finish(&self, step: &'static Step, start: Instant, result: StepResult, error: Option<String>) {
+    fn finish(&self, start: Instant, result: StepResult, error: Option<String>) {
         let ms = start.elapsed().as_millis() as u64;
         let waited_ms = (self.recorder.waited().as_millis() as u64).min(ms);
         self.recorder.event(EventKind::StepFinished { result, error, ms, waited_ms }, None);
-        if step.name == "collect" && result == StepResult::Ok {
-            self.seal();
-        }
         self.recorder.end_step();
     }
 
     /// The last event of the evidence is the one that says that it is sealed.
-    fn seal(&self) {
+    fn seal(&self) -> anyhow::Result<()> {
         self.recorder.event(EventKind::Sealed, None);
-        let sealed = artifacts::seal::sums(self.run.root())
-            .and_then(|sums| self.run.write_text(artifacts::run_dir::SUMS, &sums));
-        if let Err(e) = sealed {
-            self.recorder.fail(&e.to_string());
-        } else if let Err(e) = self.recorder.seal() {
-            self.recorder.fail(&e.to_string());
-        }
+        self.recorder.check()?;
+        let sums = artifacts::seal::sums(self.run.root())?;
+        self.run.write_text(artifacts::run_dir::SUMS, &sums)?;
+        self.recorder.seal()
     }
 
     /// The verdict of the run.

@@ -93,7 +93,7 @@ async fn topics(kafka: &kafka::Client, prefix: &str) -> kafka::Result<Topics> {
 }
 
 /// Connect's offset names no server, so we say whose position it is: the old server's for as long
-/// as the offset is the one of the cut, the new server's as soon as it is another.
+/// as it is where it was at the cut, the new server's as soon as it is elsewhere.
 fn attribute(
     cx: &Cx,
     name: &str,
@@ -101,16 +101,16 @@ fn attribute(
     slot: &Option<serde_json::Map<String, serde_json::Value>>,
     asked: &Position,
 ) -> anyhow::Result<Option<Position>> {
-    let Some((offset, lsn)) = offset.and_then(|o| Some((o, o.lsn()?))) else { return Ok(None) };
+    let Some(lsn) = offset.and_then(connect::Offsets::lsn) else { return Ok(None) };
     let mut position = Position { lsn, by: By::Attributed, ..asked.clone() };
     if matches!(name, "before" | "cut") {
         return Ok(Some(position));
     }
     let Some(cut) = cx.run.snapshot("cut")? else { return Ok(Some(position)) };
-    let unchanged = cut.offset.as_ref().is_some_and(|o| o.raw == *offset.raw());
+    let stale = cut.offset.as_ref().is_some_and(|o| o.position.lsn == lsn);
     let of_slot = slot.as_ref().and_then(|s| s.get("confirmed_flush_lsn")).and_then(|v| v.as_str());
     let rebased = of_slot.and_then(|text| text.parse::<Lsn>().ok()) == Some(lsn);
-    if unchanged && !rebased {
+    if stale && !rebased {
         position.system_identifier = cut.server.position.system_identifier;
         position.timeline = cut.server.position.timeline;
     }

@@ -37,7 +37,7 @@ fn bad_input_is_told_in_a_sentence() {
         ("upgrade --mix 1:2", 2, "three weights"),
         ("upgrade --name ../x", 2, "use 1 to 24 of"),
         ("drain", 2, "there is no open run of the stack 'lab': begin one with: cargo xtask up"),
-        ("verify", 2, "there is no run of the stack 'lab'"),
+        ("verify", 5, "has schema 2.0, this tool reads 1.0"),
         (&*format!("verify --run {}", newer.display()), 5, "has schema 2.0, this tool reads 1.0"),
         (&*format!("verify --run {}", half.display()), 5, "run.json is corrupt at line 1"),
         ("verify --run /nowhere", 5, "cannot open /nowhere"),

@@ -8,15 +8,20 @@ use crate::console;
 use crate::exit::Outcome;
 use crate::flags::Down;
 
-/// May be called twice, and after a crash of anything.
+/// May be called twice, and after a crash of anything. `--backups` alone leaves everything running.
 pub(crate) async fn run(args: &Down) -> anyhow::Result<Outcome> {
     let _lock = StackLock::acquire(&args.stack.name, false)?;
     let mut stack = open_stack(&args.stack)?;
     let backups = stack.state_dir().join("backups");
-    let down = stack.down(args.volumes).await?;
-    if args.backups && backups.exists() {
-        std::fs::remove_dir_all(&backups).with_context(|| format!("cannot remove {}", backups.display()))?;
+    if args.backups && !args.volumes {
+        if backups.exists() {
+            std::fs::remove_dir_all(&backups)
+                .with_context(|| format!("cannot remove {}", backups.display()))?;
+        }
+        console::say("backups removed");
+        return Ok(Outcome::Done);
     }
+    let down = stack.down(args.volumes).await?;
     console::say(&format!(
         "{} processes ended{}",
         down.ended,

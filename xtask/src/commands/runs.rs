@@ -1,12 +1,21 @@
 //! `cargo xtask runs`: the run directories, newest first.
 
+use artifacts::RunDir;
+
 use crate::console;
 use crate::exit::Outcome;
 use crate::request;
 
 /// One line per run: id, verdict, option, versions, what was left out.
 pub(crate) fn list() -> anyhow::Result<Outcome> {
-    for run in request::all_runs() {
+    for path in request::all_runs() {
+        let run = match RunDir::open(&path) {
+            Ok(run) => run,
+            Err(e) => {
+                console::data(&format!("{:<10} {e}", "corrupt"));
+                continue;
+            }
+        };
         let info = run.run()?;
         let verdict = match run.findings() {
             Ok(Some(findings)) => findings.verdict.to_string(),

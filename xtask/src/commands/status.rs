@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use artifacts::RunDir;
 use artifacts::run::Run;
 use stack::connect::State;
 use stack::observe::{self, Silent};
@@ -48,8 +49,8 @@ pub(crate) async fn pause(args: &StackArgs) -> anyhow::Result<Outcome> {
 
 fn open(args: &StackArgs) -> anyhow::Result<(connect::Client, Run)> {
     let stack: Stack = open_stack(args)?;
-    let run =
-        request::all_runs().into_iter().filter_map(|run| run.run().ok()).find(|i| i.stack.name == args.name);
-    let info = run.with_context(|| format!("the stack '{}' has no run: cargo xtask up", args.name))?;
+    let run = request::current(&stack);
+    let run = run.with_context(|| format!("the stack '{}' has no run: cargo xtask up", args.name))?;
+    let info = RunDir::open(&run)?.run()?;
     Ok((connect::Client::new(&stack.endpoints().connect, observe::silent())?, info))
 }

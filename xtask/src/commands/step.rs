@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use artifacts::RunDir;
-use stack::StackLock;
+use stack::{Stack, StackLock};
 
 use super::upgrade::conclude;
 use super::{Signals, open_stack};
@@ -26,15 +26,13 @@ pub(crate) async fn run(command: StepCommand, mut signals: Signals) -> anyhow::R
     let stack = if derived {
         None
     } else {
-        let stack = open_stack(&args.stack)?;
         let lock = StackLock::acquire(&args.stack.name, false)?;
-        Some((stack, lock))
+        Some((open_stack(&args.stack)?, lock))
     };
-    let run = if step.name == "up" && args.run.is_none() {
-        let mut info = request::new_run(&args.rehearsal, &args.stack)?;
-        request::open(&mut info)?
-    } else {
-        find_run(&args, derived)?
+    let run = match &stack {
+        Some(_) if step.name == "up" => new_run(&args)?,
+        Some((stack, _)) => current_run(stack, &args)?,
+        None => derived_run(&args)?,
     };
     let info = run.run()?;
     request::contradictions(&info, &args.rehearsal)?;
@@ -53,33 +51,63 @@ pub(crate) async fn run(command: StepCommand, mut signals: Signals) -> anyhow::R
 }
 
 fn dry_run(step: &steps::Step, args: &StepArgs) -> anyhow::Result<Outcome> {
-    let info = match find_run(args, step.kind == Kind::Derived) {
+    let stack = open_stack(&args.stack)?;
+    let run = match step.kind {
+        Kind::Derived => derived_run(args),
+        _ => current_run(&stack, args),
+    };
+    let info = match run {
         Ok(run) => run.run()?,
+        Err(e) if args.run.is_some() => return Err(e),
         Err(_) => request::new_run(&args.rehearsal, &args.stack)?,
     };
-    plan::one(step, &info, &open_stack(&args.stack)?);
+    plan::one(step, &info, &stack);
     Ok(Outcome::Done)
 }
 
-/// `--run`, else the newest run of the stack: an unsealed one for steps that add evidence.
-fn find_run(args: &StepArgs, derived: bool) -> anyhow::Result<RunDir> {
-    if let Some(dir) = &args.run {
-        let run = RunDir::open(dir)?;
-        if !derived && run.is_sealed() {
-            return Err(Usage(format!("{} is sealed: evidence is never added to", dir.display())).into());
-        }
-        return Ok(run);
+/// `up` makes fresh databases, so it always begins a run.
+fn new_run(args: &StepArgs) -> anyhow::Result<RunDir> {
+    if args.run.is_some() {
+        return Err(
+            Usage("up makes a fresh database and begins a run of its own: leave out --run".into()).into()
+        );
     }
-    let wanted = |run: &RunDir| {
-        let of_stack = run.run().is_ok_and(|info| info.stack.name == args.stack.name);
-        of_stack && (derived || !run.is_sealed())
-    };
-    request::all_runs().into_iter().find(wanted).ok_or_else(|| {
-        let kind = if derived { "run" } else { "open run" };
-        Usage(format!(
-            "there is no {kind} of the stack '{}': begin one with: cargo xtask up",
-            args.stack.name
-        ))
-        .into()
-    })
+    request::open(&mut request::new_run(&args.rehearsal, &args.stack)?)
+}
+
+/// The run whose databases the stack holds; evidence of another one must not be mixed into it.
+fn current_run(stack: &Stack, args: &StepArgs) -> anyhow::Result<RunDir> {
+    let name = &args.stack.name;
+    let none =
+        || Usage(format!("there is no open run of the stack '{name}': begin one with: cargo xtask up"));
+    let run = RunDir::open(&request::current(stack).ok_or_else(none)?)?;
+    if let Some(dir) = &args.run
+        && RunDir::open(dir)? != run
+    {
+        let text = format!("{} is not the run of the stack '{name}', which is {}", dir.display(), run.id());
+        return Err(Usage(text).into());
+    }
+    if run.is_sealed() {
+        let text = format!(
+            "{} is sealed, evidence is never added to: begin a new run with: cargo xtask up",
+            run.id()
+        );
+        return Err(Usage(text).into());
+    }
+    Ok(run)
+}
+
+/// `--run`, else the newest run of the stack.
+fn derived_run(args: &StepArgs) -> anyhow::Result<RunDir> {
+    if let Some(dir) = &args.run {
+        return Ok(RunDir::open(dir)?);
+    }
+    for path in request::all_runs() {
+        let run = RunDir::open(&path)?;
+        if run.run()?.stack.name == args.stack.name {
+            return Ok(run);
+        }
+    }
+    let text = format!("there is no run of the stack '{}': begin one with: cargo xtask up", args.stack.name);
+    Err(Usage(text).into())
 }

@@ -18,13 +18,14 @@ use crate::{console, plan};
 /// Opens a run, rehearses, and takes the stack down after a held verdict.
 pub(crate) async fn run(args: Upgrade, mut signals: Signals) -> anyhow::Result<Outcome> {
     let mut info = request::new_run(&args.rehearsal, &args.stack)?;
-    let stack = open_stack(&args.stack)?;
     if args.dry_run {
-        plan::all(&info, &stack);
+        plan::all(&info, &open_stack(&args.stack)?);
         return Ok(Outcome::Done);
     }
     let start = Instant::now();
+    // The state is read under the lock: nobody changes it in between.
     let lock = StackLock::acquire(&args.stack.name, false)?;
+    let stack = open_stack(&args.stack)?;
     console::say(&format!(
         "rehearsing PostgreSQL {} to {}, option {}, on the native stack '{}' (the only backend so far)",
         info.from, info.to, info.option, args.stack.name
@@ -62,6 +63,9 @@ pub(crate) async fn run(args: Upgrade, mut signals: Signals) -> anyhow::Result<O
 }
 
 fn left_standing(args: &StackArgs) {
+    if !open_stack(args).is_ok_and(|stack| stack.processes().iter().any(|p| p.alive)) {
+        return;
+    }
     let name = if args.name == "lab" { String::new() } else { format!(" --name {}", args.name) };
     console::say(&format!("the stack is left standing for inspection; end it with: cargo xtask down{name}"));
 }

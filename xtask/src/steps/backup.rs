@@ -36,6 +36,9 @@ pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
     if !list.contains("TABLE DATA") {
         bail!("{dump_text} lists no table data");
     }
+    if cx.keeps("drain") {
+        super::capture::nothing_left(cx).await?;
+    }
     let (bytes, sum) = (std::fs::metadata(&dump)?.len(), artifacts::seal::sha256_file(&dump)?);
     let globals_sum = artifacts::seal::sha256_file(&globals)?;
     let sums = format!("{sum}  {database}.dump\n{globals_sum}  globals.sql\n");

@@ -20,7 +20,7 @@ pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
     let snapshot = snapshots::take(cx, name, role, pending).await?;
     cx.run.write(&format!("snapshots/{name}.json"), &snapshot)?;
     match name {
-        "cut" => cut(cx).await?,
+        "cut" => nothing_left(cx).await?,
         "after" => {
             rows(cx, role).await?;
             memory(cx)?;
@@ -35,8 +35,9 @@ pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// After a proven drain the slot has nothing left to deliver. A logical message is not a row.
-async fn cut(cx: &mut Cx) -> anyhow::Result<()> {
+/// After a proven drain the old server's slot has nothing left to deliver. A logical message is not
+/// a row.
+pub(super) async fn nothing_left(cx: &mut Cx) -> anyhow::Result<()> {
     let names = cx.info.names.clone();
     let rows = cx.pg(Role::Old).await?.peek_count(&names.slot, &names.publication).await?;
     if rows > 0 && cx.keeps("drain") {

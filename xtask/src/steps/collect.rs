@@ -58,6 +58,9 @@ fn cut(cx: &Cx) -> anyhow::Result<Offsets> {
 
 fn compress_ledger(cx: &Cx) -> anyhow::Result<()> {
     let (plain, sealed) = (cx.run.path("ledger.jsonl"), cx.run.path("ledger.jsonl.zst"));
+    if !plain.exists() && sealed.exists() {
+        return Ok(());
+    }
     let tmp = sealed.with_added_extension("tmp");
     let mut input = File::open(&plain).map_err(Error::io("open", &plain))?;
     let output = File::create(&tmp).map_err(Error::io("create", &tmp))?;

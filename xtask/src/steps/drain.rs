@@ -14,6 +14,7 @@ use artifacts::Lsn;
 use artifacts::drain::{Drain, Settled};
 use artifacts::run::Names;
 use artifacts::snapshot::Role;
+use serde_json::{Map, Value};
 use stack::wait::{self, Probe};
 use stack::{connect, kafka, postgres};
 use tokio::sync::Mutex;
@@ -110,34 +111,50 @@ impl Watch {
         if self.arrived.is_some() && self.stored >= Some(self.marker) {
             return Probe::Ready(Settled::Marker);
         }
-        let seen = self.what_moves().await;
-        if seen != self.seen {
-            (self.seen, self.moved) = (seen, Instant::now());
-        }
-        let still = self.moved.elapsed();
-        if self.may_idle && self.arrived.is_none() && still >= IDLE {
-            return Probe::Ready(Settled::Idle);
-        }
         let arrived = if self.arrived.is_some() { "marker arrived" } else { "marker not arrived" };
         let stored = or_none(self.stored);
-        let last = format!("{arrived}, stored lsn_commit {stored} of {}, {}", self.marker, self.seen);
-        if still >= STANDSTILL {
-            Probe::Never(format!("nothing moved for {} s: {last}", still.as_secs()))
-        } else {
-            Probe::NotYet(last)
+        let last = format!("{arrived}, stored lsn_commit {stored} of {}", self.marker);
+        let look = match self.what_moves().await {
+            Ok(look) => look,
+            Err(e) => {
+                // An answer that did not come proves nothing: the clock starts again.
+                self.moved = Instant::now();
+                return Probe::NotYet(format!("{last}, {e:#}"));
+            }
+        };
+        if look.seen != self.seen {
+            (self.seen, self.moved) = (look.seen, Instant::now());
+        }
+        let still = self.moved.elapsed();
+        if self.may_idle && self.arrived.is_none() && still >= IDLE && look.nothing_to_send {
+            return Probe::Ready(Settled::Idle);
+        }
+        match still >= STANDSTILL {
+            true if self.may_idle => Probe::Ready(Settled::No),
+            true => Probe::Never(format!("nothing moved for {} s: {last}, {}", still.as_secs(), self.seen)),
+            false => Probe::NotYet(format!("{last}, {}", self.seen)),
         }
     }
 
-    async fn what_moves(&self) -> String {
-        let status = match self.connect.status(&self.names.connector).await {
-            Ok(status) => status.to_string(),
-            Err(e) => e.to_string(),
-        };
-        let records =
-            snapshots::records(&self.kafka, &self.names).await.map_or("?".into(), |n| n.to_string());
-        let slot = self.pg.sample(&self.names.slot).await.ok().and_then(|s| s.confirmed_flush_lsn);
-        format!("{status}, {records} records in the tables' topics, slot at {}", or_none(slot))
+    async fn what_moves(&self) -> anyhow::Result<Look> {
+        let status = self.connect.status(&self.names.connector).await?;
+        let records = snapshots::records(&self.kafka, &self.names).await?;
+        let slot = self.pg.sample(&self.names.slot).await?.confirmed_flush_lsn;
+        let senders = self.pg.json("SELECT sent_lsn FROM pg_stat_replication").await?;
+        let sent = |row: &Map<String, Value>| -> Option<Lsn> { row.get("sent_lsn")?.as_str()?.parse().ok() };
+        let nothing_to_send = senders.iter().all(|row| sent(row) >= Some(self.marker));
+        Ok(Look {
+            nothing_to_send: nothing_to_send || status.failure().is_some(),
+            seen: format!("{status}, {records} records in the tables' topics, slot at {}", or_none(slot)),
+        })
     }
+}
+
+/// One look at what could still move.
+struct Look {
+    seen: String,
+    /// The server has sent everything up to the marker, nobody reads, or the task has failed.
+    nothing_to_send: bool,
 }
 
 impl Drop for Watch {

@@ -21,17 +21,22 @@ pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
     let role = cx.step.role;
     let pg = cx.pg(role).await?;
     let ended = pg.fence(WRITER_ROLE, FENCE).await?.terminated;
-    let unknown = unknown_fates(&cx.run.ledger(), cx.step.phase())?;
-    let mut ledger = Writer::open(&cx.run.ledger(), cx.info.workload.seed, artifacts::row::tables())?;
-    let settled = unknown.len();
-    if settled > 0 {
+    let path = cx.run.path("ledger.jsonl");
+    let unknown = unknown_fates(&path, cx.step.phase())?;
+    let (mut settled, open) = (0, unknown.len());
+    if open > 0 {
+        let mut ledger = Writer::open(&path, cx.info.workload.seed, artifacts::row::tables())?;
         let rows = connect(&cx.login(role, Who::Superuser)?).await?;
         for (tx, open) in unknown {
-            let (fate, by) = settle(&pg, &rows, role, &tx, &open).await?;
+            let Some((fate, by)) = settle(&pg, &rows, role, &tx, &open).await? else {
+                cx.note(&format!("the {role} server no longer knows the fate of transaction {tx}"));
+                continue;
+            };
             ledger.write(&Entry::Settled { tx, fate, by })?;
+            settled += 1;
         }
     }
-    cx.say(format!("{ended} backends ended, {settled} unknown fates settled"));
+    cx.say(format!("{ended} backends ended, {settled} of {open} unknown fates settled"));
     Ok(())
 }
 
@@ -51,31 +56,30 @@ struct Returned {
 }
 
 /// A transaction without `returned` never sent COMMIT. For any other the server knows, but after a
-/// crash it may have given the id to another transaction: its rows have to be there as well.
+/// crash it may have given the id to another transaction: its rows have to be there as well. None:
+/// the server has forgotten; such a transaction is all-or-none and never a finding.
 async fn settle(
     pg: &postgres::Client,
     rows: &tokio_postgres::Client,
     role: Role,
     tx: &str,
     open: &Open,
-) -> anyhow::Result<(Fate, String)> {
+) -> anyhow::Result<Option<(Fate, String)>> {
     let Some(Returned { xid, keys, counts }) = &open.returned else {
-        return Ok((Fate::Fail, "COMMIT was never sent".into()));
+        return Ok(Some((Fate::Fail, "COMMIT was never sent".into())));
     };
     let by = format!("pg_xact_status({xid}) on the {role} server");
-    match pg.xact_status(xid).await? {
+    Ok(Some(match pg.xact_status(xid).await? {
         XactStatus::Committed if data_generator::left_its_rows(rows, &open.changes, keys, counts).await? => {
-            Ok((Fate::Ok, format!("{by}, and its rows")))
+            (Fate::Ok, format!("{by}, and its rows"))
         }
         XactStatus::Committed => {
-            Ok((Fate::Fail, format!("{by} is of another transaction: its rows are not there")))
+            (Fate::Fail, format!("{by} is of another transaction: its rows are not there"))
         }
-        XactStatus::Aborted => Ok((Fate::Fail, by)),
+        XactStatus::Aborted => (Fate::Fail, by),
         XactStatus::InProgress => bail!("transaction {tx} (xid {xid}) is still in progress behind the fence"),
-        XactStatus::Unknown => {
-            bail!("the {role} server no longer knows the fate of transaction {tx} (xid {xid})")
-        }
-    }
+        XactStatus::Unknown => return Ok(None),
+    }))
 }
 
 /// A plain connection, for the generator's own questions.

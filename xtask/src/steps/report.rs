@@ -4,7 +4,10 @@ use crate::cx::Cx;
 
 /// Renders.
 pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
-    let rendered = report::render(&cx.run)?;
+    let rendered = {
+        let run = cx.run.clone();
+        tokio::task::spawn_blocking(move || report::render(&run)).await??
+    };
     cx.say(rendered.html.display().to_string());
     Ok(())
 }

@@ -1,9 +1,12 @@
 //! `start-generator` and `restart-generator`: the workload (original README: the Data Generator
 //! service, step 8). Reads and appends the ledger.
 
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
+use std::path::Path;
 use std::time::Duration;
 
-use artifacts::ledger::{Entry, Phase, Reader};
+use artifacts::ledger::Entry;
 use stack::wait::{self, Probe};
 
 use crate::cx::Cx;
@@ -15,14 +18,17 @@ const FIRST_CHANGE: Duration = Duration::from_secs(30);
 /// because it had none to make.
 pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
     let (role, phase) = (cx.step.role, cx.step.phase());
+    let ledger = cx.run.path("ledger.jsonl");
+    let earlier = std::fs::metadata(&ledger).map(|m| m.len()).unwrap_or_default();
     generator::start(cx, role, phase).await?;
     let observer = cx.observer();
-    let ledger = cx.run.path("ledger.jsonl");
     let none_asked = cx.info.workload.changes == Some(0);
     let stack = cx.stack()?;
     wait::until(&*observer, "first change acknowledged", FIRST_CHANGE, || async {
-        if acknowledged(&ledger, phase) {
-            return Probe::Ready(());
+        match acknowledged(&ledger, earlier) {
+            Ok(true) => return Probe::Ready(()),
+            Ok(false) => {}
+            Err(e) => return Probe::NotYet(format!("{}: {e}", ledger.display())),
         }
         match stack.service(generator::SERVICE) {
             Some(service) if service.alive => Probe::NotYet("no acknowledged change in the ledger".into()),
@@ -34,21 +40,12 @@ pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether a transaction of the phase was acknowledged.
-fn acknowledged(ledger: &std::path::Path, wanted: Phase) -> bool {
-    let Ok(reader) = Reader::open(ledger) else { return false };
-    let mut of_phase = std::collections::BTreeSet::new();
-    for (_, entry) in reader.map_while(Result::ok) {
-        match entry {
-            Entry::Invoke { tx, phase, .. } if phase == wanted => {
-                of_phase.insert(tx);
-            }
-            Entry::Ok { tx, .. } if of_phase.contains(&tx) => return true,
-            Entry::Ok { tx, .. } | Entry::Fail { tx, .. } | Entry::Info { tx, .. } => {
-                of_phase.remove(&tx);
-            }
-            _ => {}
-        }
-    }
-    false
+/// Whether the ledger has an acknowledged transaction behind what was there earlier.
+fn acknowledged(ledger: &Path, earlier: u64) -> io::Result<bool> {
+    let mut file = File::open(ledger)?;
+    file.seek(SeekFrom::Start(earlier))?;
+    let lines = BufReader::new(file).split(b'\n').map_while(Result::ok);
+    Ok(lines
+        .filter_map(|line| serde_json::from_slice(&line).ok())
+        .any(|entry| matches!(entry, Entry::Ok { .. })))
 }

@@ -1,13 +1,15 @@
 //! `stop-generator` and `stop-generator-again` (original README: step 3): the workload before the
-//! connector. Writes the generator's summary into the step's folder.
+//! connector. The generator writes its summary into the folder of the step that started it.
 
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
+use artifacts::snapshot::Role;
 use stack::wait::{self, Probe};
 
 use crate::cx::Cx;
 use crate::generator;
+use crate::steps::Step;
 
 /// How long the ledger may stand still while changes are still to be made.
 const STANDSTILL: Duration = Duration::from_secs(60);
@@ -21,12 +23,12 @@ pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
         finished(cx).await?;
     }
     let exit = cx.stack()?.stop(generator::SERVICE, STOP).await?;
-    if !matches!(exit.code, Some(0) | None) {
-        bail!(
-            "the data generator ended with exit code {}: {}",
-            exit.code.unwrap_or_default(),
-            cx.stack()?.last_log_lines(generator::SERVICE)
-        );
+    // Written at an orderly end only: the ledger is complete. An exit code is known to the command
+    // that started the generator, which is another one when steps are typed.
+    let started = if cx.step.role == Role::Old { "start-generator" } else { "restart-generator" };
+    let folder = super::find(started).map(Step::folder).unwrap_or_default();
+    if exit.killed || !cx.run.path(format!("{folder}/summary.json")).exists() {
+        bail!("the data generator did not end in order: {}", cx.stack()?.last_log_lines(generator::SERVICE));
     }
     cx.say("the workload has ended, its ledger is complete");
     Ok(())

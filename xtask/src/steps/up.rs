@@ -16,13 +16,16 @@ const ADVANCE: Duration = Duration::from_secs(120);
 pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
     let (from, to) = (cx.info.from, cx.info.to);
     let observer = cx.observer();
-    generator::build(&*observer)?;
+    let building = observer.clone();
+    tokio::task::spawn_blocking(move || generator::build(&*building)).await??;
     let stack = cx.stack()?;
     stack.up(from, to, &observer).await?;
     let (generation, versions, secrets) = (stack.generation(), stack.versions(), stack.secrets().clone());
     cx.info.names = request::names(generation);
     cx.info.versions.extend(versions);
     cx.save_info()?;
+    let run = cx.run.clone();
+    request::set_current(cx.stack()?, &run)?;
     // Connectors of earlier rehearsals on this stack point at databases that are gone.
     let connect = cx.connect()?;
     for connector in connect.connectors().await? {

@@ -5,7 +5,10 @@ use crate::cx::Cx;
 
 /// Decides.
 pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
-    let findings = report::verify(&cx.run, &report::Options::default())?;
+    let findings = {
+        let run = cx.run.clone();
+        tokio::task::spawn_blocking(move || report::verify(&run, &report::Options::default())).await??
+    };
     cx.say(findings.verdict.to_string());
     Ok(())
 }
