@@ -3,13 +3,16 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
+use crate::observe::Silent;
 use crate::paths::{Paths, create_dir};
 use crate::procfs::Process;
+use crate::wait::{self, Probe};
 
 /// An exclusive `flock` on a file. The file stays; what it says is only for people.
 #[derive(Debug)]
@@ -47,6 +50,33 @@ impl FileLock {
         let file = open(path)?;
         flock(&file, FlockOperation::LockExclusive).map_err(|e| Error::io("lock", path)(e.into()))?;
         Self::held(file, path)
+    }
+
+    /// Takes the lock as soon as it is free; `told` hears once who holds it.
+    ///
+    /// # Errors
+    /// As [`FileLock::acquire`]; at the deadline the error names the holder.
+    pub(crate) async fn acquire_within(
+        path: &Path,
+        what: &str,
+        deadline: Duration,
+        told: impl FnOnce(&str),
+    ) -> Result<Self> {
+        let mut told = Some(told);
+        wait::until(&Silent, what, deadline, || {
+            let probe = match Self::try_acquire(path) {
+                Ok(Err(Held(holder))) => {
+                    if let Some(told) = told.take() {
+                        told(&holder);
+                    }
+                    Probe::NotYet(format!("in use by {holder}"))
+                }
+                Ok(Ok(lock)) => Probe::Ready(Ok(lock)),
+                Err(e) => Probe::Ready(Err(e)),
+            };
+            std::future::ready(probe)
+        })
+        .await?
     }
 
     fn held(mut file: File, path: &Path) -> Result<Self> {
@@ -118,5 +148,19 @@ mod tests {
         assert!(holder.contains(&format!("process {}", std::process::id())), "{holder}");
         drop(lock);
         assert!(FileLock::try_acquire(&path).unwrap().is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_wait_ends_at_its_deadline_and_names_the_holder() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let lock = FileLock::try_acquire(&path).unwrap().unwrap();
+        let (mut told, soon) = (Vec::new(), Duration::from_millis(100));
+        let late = FileLock::acquire_within(&path, "the cache", soon, |holder| told.push(holder.to_owned()));
+        let message = late.await.unwrap_err().to_string();
+        assert!(message.contains(&format!("in use by process {}", std::process::id())), "{message}");
+        assert_eq!(told.len(), 1);
+        drop(lock);
+        assert!(FileLock::acquire_within(&path, "the cache", soon, |_| ()).await.is_ok());
     }
 }

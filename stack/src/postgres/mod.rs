@@ -20,6 +20,7 @@ use serde_json::{Map, Value};
 use tokio_postgres::{Config, NoTls, SimpleQueryMessage};
 
 use crate::observe::{Shared, silent};
+use crate::wait::WaitError;
 
 pub use admin::{DEBEZIUM_ROLE, Roles, SCHEMA_SQL, WRITER_ROLE};
 pub use capture::Sample;
@@ -28,6 +29,8 @@ pub use fence::{Fenced, XactStatus};
 pub use position::{AHEAD_BYTES, MARKER_PREFIX};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Generous: what takes longer hangs.
+const STATEMENT_DEADLINE: Duration = Duration::from_secs(600);
 const APPLICATION_NAME: &str = "cdc-upgrade-rehearsal";
 
 /// Where to connect and as whom. It has no `Debug`: it holds a password.
@@ -140,10 +143,12 @@ impl Client {
     /// For statements that hold a secret: evidence and errors get `shown`.
     async fn rows_shown_as(&self, statement: &str, shown: &str) -> Result<Rows> {
         let start = Instant::now();
-        let answer = self.shared.client.simple_query(statement).await;
+        let asked = self.shared.client.simple_query(statement);
+        let answer = tokio::time::timeout(STATEMENT_DEADLINE, asked).await;
         let ms = start.elapsed().as_millis() as u64;
         let server = self.shared.role.to_string();
         self.observer.event(EventKind::Sql { server, statement: shown.into(), ms }, None);
+        let answer = answer.map_err(|_| self.unanswered(shown))?;
         let messages = answer.map_err(|e| self.failed(shown, &e))?;
         let rows = messages.into_iter().filter_map(|message| match message {
             SimpleQueryMessage::Row(row) => {
@@ -171,6 +176,12 @@ impl Client {
     fn failed(&self, statement: &str, e: &tokio_postgres::Error) -> Error {
         let end = self.shared.end.lock().ok().and_then(|end| end.clone());
         Error::statement(&self.shared.target, self.shared.role, statement, e, end)
+    }
+
+    fn unanswered(&self, statement: &str) -> Error {
+        let what = format!("answer of {} to: {statement}", self.shared.target);
+        let last = "no answer; SELECT * FROM pg_stat_activity shows what it waits for".into();
+        WaitError::Deadline { what, last, deadline: STATEMENT_DEADLINE }.into()
     }
 
     fn unexpected(&self, statement: &str, answer: &str) -> Error {

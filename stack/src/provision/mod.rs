@@ -10,6 +10,7 @@ mod system;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use artifacts::seal;
 use sha2::{Digest, Sha256};
@@ -31,6 +32,8 @@ pub(crate) use system::{Need, available, free_bytes, has_proc, remedy};
 pub(crate) const DISK_BYTES: u64 = 6 << 30;
 /// Room for one more rehearsal.
 const STATE_BYTES: u64 = 1 << 30;
+/// Somebody else may be downloading everything.
+const LOCK: Duration = Duration::from_secs(30 * 60);
 /// Begins the name of a folder of class archives.
 pub(crate) const CLASSES: &str = "classes-";
 /// Begins the name of a folder that is being filled.
@@ -112,9 +115,9 @@ impl Provision<'_> {
     /// One process at a time fills the cache. What an earlier one left half done is removed.
     pub(crate) async fn lock(&self) -> Result<FileLock> {
         let cache = self.paths.cache.clone();
+        let told = |holder: &str| progress::line(&format!("waiting for the cache, in use by {holder}"));
+        let lock = FileLock::acquire_within(&cache.join("lock"), "a free cache", LOCK, told).await?;
         blocking(move || {
-            let told = |holder: &str| progress::line(&format!("waiting for the cache, in use by {holder}"));
-            let lock = FileLock::acquire(&cache.join("lock"), told)?;
             remove_unfinished(&cache);
             Ok(lock)
         })
