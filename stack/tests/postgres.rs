@@ -154,7 +154,7 @@ async fn fence(client: &Client) {
     assert_eq!(fenced.terminated, 2);
     assert_eq!(status(aborted.as_str().unwrap()).await, XactStatus::Aborted);
     assert_eq!(status(committed.as_str().unwrap()).await, XactStatus::Committed);
-    assert_eq!(status("99999999999").await, XactStatus::Unknown);
+    assert_eq!(status("99999999999").await, XactStatus::Aborted);
     assert_eq!(status("3").await, XactStatus::Unknown);
     let gone = one.execute("COMMIT").await.unwrap_err();
     println!("{gone}");

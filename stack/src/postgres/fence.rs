@@ -1,7 +1,9 @@
 //! The fence: nobody can commit any more. "The generator has stopped" is not that: a client that
 //! was killed in mid-statement leaves a backend that may commit later.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::{Client, Result, Rows, literal};
@@ -12,7 +14,7 @@ use crate::wait::{self, Probe};
 pub struct Fenced {
     /// The role that can no longer log in.
     pub role: String,
-    /// Backends of it that were ended.
+    /// Backends of it that were ended, each counted once.
     pub terminated: u64,
 }
 
@@ -21,11 +23,12 @@ pub struct Fenced {
 pub enum XactStatus {
     /// It is durable.
     Committed,
-    /// It never happened.
+    /// It never happened: rolled back, or its id is later than any that the server has given out.
+    /// After a crash that is the id of a transaction of which no WAL had reached the disk.
     Aborted,
     /// It may still become either.
     InProgress,
-    /// The server no longer knows, or never gave out such an id.
+    /// Its id is so old that the server no longer knows.
     Unknown,
 }
 
@@ -53,34 +56,39 @@ impl Client {
     /// state and statement.
     pub async fn fence(&self, writer_role: &str, deadline: Duration) -> Result<Fenced> {
         self.set_login(writer_role, false).await?;
-        let (terminated, quiet_looks) = (AtomicU64::new(0), AtomicU64::new(0));
+        // A backend may need more than one look to end.
+        let (terminated, quiet_looks) = (Mutex::new(BTreeSet::new()), AtomicU64::new(0));
         let what = format!("no open write on the {} server", self.role());
         let quiet = self.quiet();
         let waited = wait::until(&*self.observer, &what, deadline, || async {
             match quiet.still_writing(writer_role).await {
                 // Two looks: a login that began before ALTER ROLE may show up after the first.
-                Ok((0, open)) if open.is_empty() => match quiet_looks.fetch_add(1, Relaxed) {
-                    0 => Probe::NotYet("nobody, looking once more".into()),
-                    _ => Probe::Ready(()),
-                },
+                Ok((ended, open)) if ended.is_empty() && open.is_empty() => {
+                    match quiet_looks.fetch_add(1, Relaxed) {
+                        0 => Probe::NotYet("nobody, looking once more".into()),
+                        _ => Probe::Ready(()),
+                    }
+                }
                 Ok((ended, open)) => {
                     quiet_looks.store(0, Relaxed);
-                    terminated.fetch_add(ended, Relaxed);
-                    let of_role = format!("{ended} backends of {writer_role}");
+                    let of_role = format!("{} backends of {writer_role}", ended.len());
+                    terminated.lock().unwrap_or_else(PoisonError::into_inner).extend(ended);
                     Probe::NotYet(if open.is_empty() { of_role } else { open.join("; ") })
                 }
                 Err(e) => Probe::Never(e.to_string()),
             }
         });
         waited.await?;
-        Ok(Fenced { role: writer_role.into(), terminated: terminated.into_inner() })
+        let terminated = terminated.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Ok(Fenced { role: writer_role.into(), terminated: terminated.len() as u64 })
     }
 
-    /// Ends the role's backends; how many there were, and who else has an open write.
-    async fn still_writing(&self, role: &str) -> Result<(u64, Vec<String>)> {
+    /// Ends the role's backends; which there were, and who else has an open write.
+    async fn still_writing(&self, role: &str) -> Result<(Vec<String>, Vec<String>)> {
         let role = literal(role);
-        let end = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = {role}");
-        Ok((self.rows(&end).await?.len() as u64, self.open_writes().await?))
+        let end =
+            format!("SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = {role}");
+        Ok((first_column(self.rows(&end).await?), self.open_writes().await?))
     }
 
     /// Sessions that have a transaction id, and prepared transactions, each in a few words. Our
@@ -123,7 +131,7 @@ impl Client {
                 _ => XactStatus::InProgress,
             }),
             Ok(None) => Ok(XactStatus::Unknown),
-            Err(e) if e.sqlstate() == Some(INVALID_PARAMETER) => Ok(XactStatus::Unknown),
+            Err(e) if e.sqlstate() == Some(INVALID_PARAMETER) => Ok(XactStatus::Aborted),
             Err(e) => Err(e),
         }
     }
