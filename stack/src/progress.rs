@@ -1,6 +1,6 @@
 //! Progress on stderr: a spinner per task on a terminal, a plain line elsewhere.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -24,9 +24,14 @@ fn bars() -> Option<&'static MultiProgress> {
 /// A sentence.
 pub(crate) fn line(text: &str) {
     match bars() {
-        Some(bars) => bars.suspend(|| eprintln!("{text}")),
-        None => eprintln!("{text}"),
+        Some(bars) => bars.suspend(|| write(text)),
+        None => write(text),
     }
+}
+
+/// Nobody may be listening any more.
+fn write(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 impl Task {
