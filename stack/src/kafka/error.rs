@@ -21,7 +21,7 @@ pub enum Error {
         cause: String,
     },
     /// There is no such topic.
-    #[error("there is no topic {topic} at {brokers}; cargo xtask topics shows what there is")]
+    #[error("there is no topic {topic} at {brokers}; cargo xtask status shows whether the connector runs")]
     NoTopic {
         /// The topic.
         topic: String,

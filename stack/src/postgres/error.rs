@@ -79,7 +79,7 @@ pub enum Error {
         pid: String,
     },
     /// There is no such slot.
-    #[error("there is no slot {slot} on the {role} server; cargo xtask slots list shows what there is")]
+    #[error("there is no slot {slot} on the {role} server; see SELECT slot_name FROM pg_replication_slots")]
     NoSlot {
         /// The slot.
         slot: String,
