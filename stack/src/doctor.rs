@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::backend::Options;
 use crate::paths::{Paths, is_root};
-use crate::provision::{self, DISK_BYTES, Kafka, MAJORS, Need, Source};
+use crate::provision::{self, Kafka, MAJORS, Need, STATE_BYTES, Source};
 
 /// One thing that is needed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -35,13 +35,14 @@ pub enum Level {
 
 /// Looks at everything.
 pub(crate) fn check(paths: &Paths, options: &Options) -> Vec<Check> {
-    let mut checks = vec![
-        Check::new("processes", provision::has_proc(), "/proc", "run: mount -t proc proc /proc"),
-        disk("disk for programs", &paths.cache),
-        disk("disk for data", &paths.state),
-    ];
     let kafka = Kafka::pinned().home(paths);
     let default: Vec<Source> = MAJORS[..2].iter().filter_map(|major| Source::of(*major).ok()).collect();
+    let complete = kafka.exists() && default.iter().all(|source| source.is_there(paths));
+    let mut checks = vec![
+        Check::new("processes", provision::has_proc(), "/proc", "run: mount -t proc proc /proc"),
+        disk("disk for programs", &paths.cache, provision::cache_bytes(complete)),
+        disk("disk for data", &paths.state, STATE_BYTES),
+    ];
     let downloads = default.iter().filter(|source| !source.is_there(paths)).filter_map(Source::needs);
     let mut needed: Vec<Need> = downloads.chain((!kafka.exists()).then_some(Need::Maven)).collect();
     needed.push(Need::Java);
@@ -71,16 +72,16 @@ impl Check {
     }
 }
 
-fn disk(name: &str, path: &Path) -> Check {
+fn disk(name: &str, path: &Path, needed: u64) -> Check {
     let free = provision::free_bytes(path).unwrap_or_default();
-    let level = if free >= DISK_BYTES { Level::Ok } else { Level::Missing };
+    let level = if free >= needed { Level::Ok } else { Level::Missing };
     let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
     Check {
         name: name.into(),
         level,
         found: format!("{:.1} GiB free at {}", gib(free), path.display()),
         remedy: (level != Level::Ok).then(|| {
-            format!("make room: {:.0} GiB are needed; or set PG_CDC_CACHE and PG_CDC_STATE", gib(DISK_BYTES))
+            format!("make room: {:.0} GiB are needed; or set PG_CDC_CACHE and PG_CDC_STATE", gib(needed))
         }),
     }
 }

@@ -20,7 +20,7 @@ use crate::daemon::Daemons;
 use crate::error::{Error, Result};
 use crate::lock::FileLock;
 use crate::observe::Shared;
-use crate::paths::{Paths, create_dir, remove_dir};
+use crate::paths::{Paths, create_dir, remove_dir, require_open};
 use crate::progress;
 use crate::state::{PostgresTools, Tools};
 
@@ -28,10 +28,10 @@ pub(crate) use kafka::Kafka;
 pub(crate) use postgres::{MAJORS, Source};
 pub(crate) use system::{Need, available, free_bytes, has_proc, remedy};
 
-/// Room for all programs, two clusters and Kafka's logs.
-pub(crate) const DISK_BYTES: u64 = 6 << 30;
-/// Room for one more rehearsal.
-const STATE_BYTES: u64 = 1 << 30;
+/// Room for one more rehearsal: two clusters and Kafka's logs.
+pub(crate) const STATE_BYTES: u64 = 1 << 30;
+/// Room for all programs while they are downloaded and unpacked.
+const DOWNLOAD_BYTES: u64 = 6 << 30;
 /// Somebody else may be downloading everything.
 const LOCK: Duration = Duration::from_secs(30 * 60);
 /// Begins the name of a folder of class archives.
@@ -57,21 +57,21 @@ impl Provision<'_> {
     pub(crate) async fn tools(&self, majors: &[u32]) -> Result<Tools> {
         system::require_proc()?;
         system::require_space(&self.paths.state, STATE_BYTES)?;
-        create_dir(&self.paths.cache)?;
         let sources = majors.iter().map(|major| Source::of(*major)).collect::<Result<Vec<_>>>()?;
         let kafka = Kafka::pinned();
+        self.own(&sources).await?;
+        create_dir(&self.paths.cache)?;
         self.check_cache(&sources, &kafka).await?;
         let missing: Vec<&Source> = sources.iter().filter(|s| !s.is_there(self.paths)).collect();
         let kafka_missing = !kafka.home(self.paths).exists();
         let mut needs = vec![Need::Java];
         needs.extend(missing.iter().filter_map(|source| source.needs()));
         needs.extend(kafka_missing.then_some(Need::Maven));
-        if kafka_missing || !missing.is_empty() {
-            system::require_space(&self.paths.cache, DISK_BYTES)?;
-        }
+        let complete = !kafka_missing && missing.is_empty();
+        system::require_space(&self.paths.cache, cache_bytes(complete))?;
         let java = system::prepare(&needs, self.install, self.observer).await?;
         let kafka_tools = {
-            let _lock = if kafka_missing || !missing.is_empty() { Some(self.lock().await?) } else { None };
+            let _lock = if complete { None } else { Some(self.lock().await?) };
             let postgres = async {
                 for source in &sources {
                     source.fetch(self).await?;
@@ -86,6 +86,14 @@ impl Provision<'_> {
             postgres.insert(source.major(), source.tools(self).await?);
         }
         Ok(Tools { java, kafka: kafka_tools, archives: None, postgres })
+    }
+
+    /// The user's own folders, before anything is downloaded for nothing.
+    async fn own(&self, sources: &[Source]) -> Result<()> {
+        for source in sources.iter().filter(|source| matches!(source, Source::Own { .. })) {
+            require_open([source.tools(self).await?.bindir.as_path()])?;
+        }
+        Ok(())
     }
 
     /// Compares what is in the cache with the sums taken when it was unpacked, and removes what
@@ -167,6 +175,11 @@ impl Drop for Unfinished {
 pub(crate) fn folders(paths: &Paths, prefix: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(&paths.cache).into_iter().flatten().flatten();
     entries.filter(|e| e.file_name().to_string_lossy().starts_with(prefix)).map(|e| e.path()).collect()
+}
+
+/// Free bytes that the disk of the cache must have; nothing more when it is complete.
+pub(crate) fn cache_bytes(complete: bool) -> u64 {
+    if complete { 0 } else { DOWNLOAD_BYTES }
 }
 
 /// Removes what a crash left half done, with its processes, unless somebody is at work on it.
@@ -252,6 +265,31 @@ mod tests {
         folders.iter().for_each(|folder| std::fs::create_dir(folder).unwrap());
         remove_unfinished(dir.path());
         assert_eq!(folders.map(|folder| folder.exists()), [true, false, true]);
+    }
+
+    #[tokio::test]
+    async fn a_bad_folder_of_the_user_is_seen_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = Paths { cache: dir.path().join("cache"), state: dir.path().into() };
+        let observer = crate::observe::silent();
+        let provision = Provision { paths: &paths, install: false, observer: &observer };
+        let own = Source::Own { major: 15, bindir: dir.path().into() };
+        let error = provision.own(&[own]).await.unwrap_err();
+        assert!(error.is_preflight() && error.to_string().contains("set PG15_BINDIR"), "{error}");
+        let program = |name: &str, text: &str| {
+            let file = dir.path().join(name);
+            std::fs::write(&file, text).unwrap();
+            std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        };
+        for name in ["initdb", "psql", "pg_dump", "pg_dumpall", "pg_restore"] {
+            program(name, "");
+        }
+        for text in ["#!/bin/sh\nexit 1\n", "#!/bin/sh\necho postgres '(PostgreSQL)' 16.1\n"] {
+            program("postgres", text);
+            let own = Source::Own { major: 15, bindir: dir.path().into() };
+            let error = provision.own(&[own]).await.unwrap_err();
+            assert!(error.is_preflight() && error.to_string().contains("set PG15_BINDIR"), "{error}");
+        }
     }
 
     #[test]

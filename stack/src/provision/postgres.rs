@@ -171,7 +171,10 @@ async fn foreign(major: u32, bindir: &Path, provision: &Provision<'_>) -> Result
         return Err(Error::preflight(format!("{} has no {missing}", bindir.display()), remedy()));
     }
     let ask = Command::new(bindir.join("postgres")).args(["--version"]);
-    let answer = ask.run("asking PostgreSQL for its version", SHORT, &**provision.observer).await?;
+    let answer = ask
+        .run("asking PostgreSQL for its version", SHORT, &**provision.observer)
+        .await
+        .map_err(|e| Error::preflight(e.cause(), remedy()))?;
     let version = answer.split_whitespace().nth(2).unwrap_or_default();
     if version.split('.').next().and_then(|n| n.parse().ok()) != Some(major) {
         return Err(Error::preflight(
