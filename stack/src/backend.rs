@@ -208,9 +208,9 @@ impl Stack {
         native.collect_logs(dest)
     }
 
-    /// Ends every process of the stack, also those that a crash left behind. With `volumes` data,
-    /// logs and passwords are deleted too; only `backups` stays, if there are any. May be called
-    /// again, and without a stack.
+    /// Ends every process of the stack, also those that a crash left behind. With `volumes` the
+    /// stack's folder is deleted too: data, logs, passwords and backups. May be called again, and
+    /// without a stack.
     ///
     /// # Errors
     /// A process survives SIGKILL; a file cannot be removed.

@@ -87,6 +87,12 @@ pub(crate) fn create_dir(path: &Path) -> Result<()> {
     }
 }
 
+/// Makes a folder that only its owner may enter, whatever it was before.
+pub(crate) fn create_private_dir(path: &Path) -> Result<()> {
+    create_dir(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(Error::io("close", path))
+}
+
 /// PostgreSQL does not run as root and must be able to enter these.
 ///
 /// # Errors
@@ -168,6 +174,16 @@ mod tests {
         assert_eq!(closed(&deep), Some(dir.path()));
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
         assert_eq!(closed(&deep), None);
+    }
+
+    #[test]
+    fn a_private_folder_is_closed_also_when_it_was_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("open/kafka");
+        create_dir(&path).unwrap();
+        create_private_dir(&path).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o700, 0o755));
     }
 
     #[test]

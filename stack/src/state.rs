@@ -165,7 +165,7 @@ pub struct Secrets {
 }
 
 impl Secrets {
-    fn random() -> Self {
+    pub(crate) fn random() -> Self {
         let password = || Alphanumeric.sample_string(&mut rand::rng(), PASSWORD_CHARS);
         Self { postgres: password(), debezium: password(), app_writer: password() }
     }
@@ -175,10 +175,15 @@ impl Secrets {
         vec![self.postgres.clone(), self.debezium.clone(), self.app_writer.clone()]
     }
 
-    /// Those of a stack; new ones, not yet written, when there are none.
-    pub(crate) fn of(dir: &Path) -> Result<Self> {
-        let text = read_if_there(&dir.join("secrets.json"))?;
-        Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_else(Self::random))
+    /// Those of a stack; new ones, not yet written, when there are none. None when there were some
+    /// that cannot be read: databases and connectors have them.
+    pub(crate) fn of(dir: &Path) -> Result<Option<Self>> {
+        let text = match read_if_there(&dir.join("secrets.json")) {
+            Err(Error::Corrupt { .. }) => None,
+            text => text?,
+        };
+        let known = text.and_then(|text| serde_json::from_str(&text).ok());
+        Ok(known.or_else(|| (!State::path(dir).exists()).then(Self::random)))
     }
 
     /// Writes `secrets.json`, and `pgpass` for PostgreSQL's own clients. Both are readable by
@@ -215,12 +220,17 @@ mod tests {
     #[test]
     fn secrets_are_random_kept_and_private() {
         let dir = tempfile::tempdir().unwrap();
-        let secrets = Secrets::of(dir.path()).unwrap();
-        assert!(secrets != Secrets::of(dir.path()).unwrap());
+        let of = || Secrets::of(dir.path()).unwrap();
+        let secrets = of().unwrap();
+        assert!(Some(&secrets) != of().as_ref());
         secrets.write(dir.path()).unwrap();
-        assert!(secrets == Secrets::of(dir.path()).unwrap());
+        assert!(Some(&secrets) == of().as_ref());
         let pgpass = std::fs::read_to_string(pgpass(dir.path())).unwrap();
         assert!(pgpass.contains(&format!("127.0.0.1:*:*:debezium:{}\n", secrets.debezium)));
+        std::fs::write(dir.path().join("secrets.json"), "{").unwrap();
+        assert!(of().is_some(), "nobody has them yet");
+        std::fs::write(State::path(dir.path()), "{}").unwrap();
+        assert!(of().is_none());
     }
 
     #[test]

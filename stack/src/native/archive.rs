@@ -73,7 +73,8 @@ async fn throw_away(paths: &Paths, dir: &Path, archives: &Path, tools: &Tools) -
         dir: dir.into(),
         daemons: Daemons::new(dir),
         state: Some(State::new(0, 0, ports, "C".into(), tools.clone())),
-        secrets: Secrets::of(dir)?,
+        secrets: Secrets::random(),
+        secrets_lost: false,
         record: Some(archives.into()),
     })
 }

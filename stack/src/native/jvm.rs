@@ -13,7 +13,7 @@ use crate::command::{Command, SHORT};
 use crate::daemon::Spec;
 use crate::error::{Error, Result};
 use crate::observe::Shared;
-use crate::paths::{create_dir, remove_dir, write_file};
+use crate::paths::{create_dir, create_private_dir, remove_dir, write_file};
 use crate::ports::Ports;
 use crate::state::State;
 
@@ -100,7 +100,8 @@ impl Native {
 
     fn write_config(&self, service: &str, properties: &str) -> Result<(String, PathBuf)> {
         let dir = self.dir.join(service);
-        create_dir(&dir)?;
+        // Kafka's topics hold the connector's password.
+        create_private_dir(&dir)?;
         let (config, log4j) = (dir.join(format!("{service}.properties")), dir.join("log4j2.properties"));
         write_file(&config, properties, 0o644)?;
         write_file(&log4j, LOG4J, 0o644)?;

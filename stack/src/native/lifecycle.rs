@@ -24,6 +24,7 @@ const STOP_FOR_GOOD: Duration = Duration::from_secs(5);
 impl Native {
     /// Provisions, starts or re-uses Kafka and Kafka Connect, and starts a fresh old server.
     pub(crate) async fn up(&mut self, from: u32, to: u32, observer: &Shared) -> Result<()> {
+        self.check_secrets()?;
         let provision = Provision { paths: &self.paths, install: self.options.install, observer };
         let mut tools = provision.tools(&[from, to]).await?;
         tools.archives = archive::prepare(&provision, &tools).await;
@@ -104,7 +105,7 @@ impl Native {
         self.run_postgres(role, observer).await
     }
 
-    /// Ends every process; with `volumes`, removes all but backups.
+    /// Ends every process; with `volumes`, removes the stack's folder.
     pub(crate) async fn down(&mut self, volumes: bool) -> Result<Down> {
         let mut ended = self.stop_others().await?;
         ended += self.stop_warm().await?;
@@ -112,27 +113,10 @@ impl Native {
         provision::clean(&self.paths);
         if volumes {
             self.state = None;
-            self.remove_all_but_backups()?;
+            self.secrets_lost = false;
+            remove_dir(&self.dir)?;
         }
         Ok(Down { ended })
-    }
-
-    fn remove_all_but_backups(&self) -> Result<()> {
-        for entry in std::fs::read_dir(&self.dir).into_iter().flatten().flatten() {
-            let path = entry.path();
-            if path.ends_with("backups") {
-                continue;
-            }
-            if path.is_dir() {
-                remove_dir(&path)?;
-            } else {
-                std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;
-            }
-        }
-        // Stays when backups are left in it.
-        let _ = std::fs::remove_dir(self.dir.join("backups"));
-        let _ = std::fs::remove_dir(&self.dir);
-        Ok(())
     }
 
     fn set_wanted(&mut self, role: Role, wanted: bool) -> Result<()> {

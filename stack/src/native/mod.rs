@@ -33,6 +33,8 @@ pub(crate) struct Native {
     daemons: Daemons,
     state: Option<State>,
     secrets: Secrets,
+    /// Those that the components have cannot be read.
+    secrets_lost: bool,
     /// Where to write class archives; none but while they are being made.
     record: Option<PathBuf>,
 }
@@ -48,8 +50,11 @@ impl Native {
             }
             other => other?,
         };
-        let secrets = Secrets::of(&dir)?;
-        Ok(Self { daemons: Daemons::new(&dir), paths, options, dir, state, secrets, record: None })
+        let known = Secrets::of(&dir)?;
+        let secrets_lost = known.is_none();
+        let secrets = known.unwrap_or_else(Secrets::random);
+        let daemons = Daemons::new(&dir);
+        Ok(Self { daemons, paths, options, dir, state, secrets, secrets_lost, record: None })
     }
 
     pub(crate) fn options(&self) -> &Options {
@@ -155,7 +160,17 @@ impl Native {
         artifacts::redact::Redactor::new(self.secrets.all()).text(&self.daemons.log_tail(service))
     }
 
+    /// Nothing but `down` goes on without the passwords.
+    fn check_secrets(&self) -> Result<()> {
+        if !self.secrets_lost {
+            return Ok(());
+        }
+        let remedy = format!("make the stack anew: cargo xtask down --volumes --name {}", self.options.name);
+        Err(Error::corrupt(&self.dir.join("secrets.json"), format!("it holds no passwords; {remedy}")))
+    }
+
     fn state(&self) -> Result<&State> {
+        self.check_secrets()?;
         self.state.as_ref().ok_or_else(|| {
             Error::Refused(format!(
                 "the stack '{}' is not there; make it with: cargo xtask up",
@@ -165,6 +180,7 @@ impl Native {
     }
 
     fn state_mut(&mut self) -> Result<&mut State> {
+        self.check_secrets()?;
         let name = &self.options.name;
         self.state.as_mut().ok_or_else(|| {
             Error::Refused(format!("the stack '{name}' is not there; make it with: cargo xtask up"))
