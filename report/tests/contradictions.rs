@@ -187,6 +187,6 @@ fn a_tombstone_alone_is_not_called_a_change() {
         let i = run.records.iter().rposition(|record| record.op() == "tombstone").unwrap();
         run.records.remove(i);
     });
-    let parts = ["0 changes and 1 tombstone of", "are in no topic: 1 gone"];
+    let parts = ["0 changes and 1 tombstone are in no topic: 1 gone"];
     says(&judged, "nothing-missing", Verdict::Broken, &parts);
 }

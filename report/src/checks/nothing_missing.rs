@@ -112,7 +112,7 @@ impl NothingMissing {
             n => format!("{} and {}", count(lost, "change"), count(n, "tombstone")),
         };
         let broken = format!(
-            "{lost} of {changes} and {} are in no topic: {}",
+            "of {changes} and {}, {lost} are in no topic: {}",
             count(self.seed_rows, "seed row"),
             stages.join(", ")
         );
