@@ -1,22 +1,20 @@
-//! TCP ports on 127.0.0.1, picked under a lock that all stacks of the machine share.
+//! TCP ports on 127.0.0.1. A port is reserved from when it is picked until the process that picked
+//! it ends: components bind seconds later, and stacks of other users do not see our files.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
-use std::time::Duration;
 
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::observe::Silent;
 use crate::procfs;
-use crate::wait::{self, Probe};
 
 /// Below the ephemeral range, so that no client is given one of them.
 const RANGE: std::ops::Range<u16> = 20_000..32_000;
 const TRIES: usize = 1000;
-const LOCK_DEADLINE: Duration = Duration::from_secs(20);
 
 /// The ports of a stack.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,50 +56,70 @@ impl Ports {
     }
 
     /// Keeps what can be kept and picks the rest: a port is kept when it is free or `ours` says
-    /// that a component of this stack has it.
+    /// that a component of this stack has it. Standard ports are given up when they are no longer
+    /// asked for.
     ///
     /// # Errors
     /// A standard port is in use (by whom, if that can be seen), or no port is free.
-    pub(crate) async fn settle(
+    pub(crate) fn settle(
         kept: Option<Self>,
         standard: bool,
         taken: &[u16],
+        reserved: &mut Reserved,
         ours: impl Fn(u16) -> bool,
     ) -> Result<Self> {
-        let _lock = machine_lock().await?;
-        let start = match (kept, standard) {
-            (Some(kept), false) => kept,
-            (Some(kept), true) if kept.standard => kept,
-            (_, true) => Self::standard(),
-            (None, false) => Self::none(),
+        let start = match kept {
+            Some(kept) if kept.standard == standard => kept,
+            _ if standard => Self::standard(),
+            _ => Self::none(),
         };
         let mut used: Vec<u16> = taken.to_vec();
         let mut settle = |port: u16, fixed: bool| -> Result<u16> {
-            let usable = port != 0 && (ours(port) || (is_free(port) && (fixed || !used.contains(&port))));
+            let free = |reserved: &mut Reserved| reserved.hold(port) && is_free(port);
+            let usable =
+                port != 0 && (ours(port) || ((fixed || !used.contains(&port)) && free(&mut *reserved)));
             let port = match (usable, fixed) {
                 (true, _) => port,
                 (false, true) => return Err(in_use(port)),
-                (false, false) => pick(&used)?,
+                (false, false) => pick(&used, reserved)?,
             };
             used.push(port);
             Ok(port)
         };
-        let fixed = start.standard;
-        Ok(Self {
-            postgres_old: settle(start.postgres_old, fixed)?,
-            postgres_new: settle(start.postgres_new, fixed)?,
-            kafka: settle(start.kafka, fixed)?,
+        let ports = Self {
+            postgres_old: settle(start.postgres_old, standard)?,
+            postgres_new: settle(start.postgres_new, standard)?,
+            kafka: settle(start.kafka, standard)?,
             controller: settle(start.controller, false)?,
-            connect: settle(start.connect, fixed)?,
-            standard: fixed,
-        })
+            connect: settle(start.connect, standard)?,
+            standard,
+        };
+        reserved.0.retain(|port, _| ports.all().contains(port));
+        Ok(ports)
     }
+}
+
+/// Ports that no other stack of the machine picks while this is kept: abstract sockets, of which
+/// there is one set per network, as of ports, for all users; they are gone with their holder.
+#[derive(Debug, Default)]
+pub(crate) struct Reserved(BTreeMap<u16, UnixListener>);
+
+impl Reserved {
+    /// Reserves a port; false when another stack has.
+    fn hold(&mut self, port: u16) -> bool {
+        let bind = || UnixListener::bind_addr(&SocketAddr::from_abstract_name(name(port))?);
+        self.0.contains_key(&port) || bind().is_ok_and(|socket| self.0.insert(port, socket).is_none())
+    }
+}
+
+fn name(port: u16) -> String {
+    format!("pg-cdc-rehearsal-port-{port}")
 }
 
 fn in_use(port: u16) -> Error {
     let by = match procfs::listener(port) {
         Some(process) => format!("process {} ({})", process.pid, process.command()),
-        None => "a process of another user".into(),
+        None => "another stack or a process of another user".into(),
     };
     Error::preflight(
         format!("port {port} on 127.0.0.1 is in use by {by}"),
@@ -114,10 +132,10 @@ pub(crate) fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
-fn pick(used: &[u16]) -> Result<u16> {
+fn pick(used: &[u16], reserved: &mut Reserved) -> Result<u16> {
     let mut random = rand::rng();
-    let candidates = (0..TRIES).map(|_| random.random_range(RANGE));
-    candidates.into_iter().find(|port| !used.contains(port) && is_free(*port)).ok_or_else(|| {
+    let mut candidates = (0..TRIES).map(|_| random.random_range(RANGE));
+    candidates.find(|port| !used.contains(port) && reserved.hold(*port) && is_free(*port)).ok_or_else(|| {
         Error::preflight(
             format!("no free port found between {} and {}", RANGE.start, RANGE.end),
             "see which processes hold them with: ss -ltnp",
@@ -125,36 +143,47 @@ fn pick(used: &[u16]) -> Result<u16> {
     })
 }
 
-/// An abstract socket: one per network, as ports are, for all users, gone with its holder.
-async fn machine_lock() -> Result<UnixListener> {
-    let bind =
-        || SocketAddr::from_abstract_name("pg-cdc-rehearsal-ports").and_then(|a| UnixListener::bind_addr(&a));
-    let lock = wait::until(&Silent, "the lock on ports", LOCK_DEADLINE, || async move {
-        match bind() {
-            Ok(lock) => Probe::Ready(lock),
-            Err(e) => Probe::NotYet(e.to_string()),
-        }
-    })
-    .await?;
-    Ok(lock)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn ports_are_kept_while_they_can_be() {
-        let first = Ports::settle(None, false, &[], |_| false).await.unwrap();
+    fn settle(kept: Option<&Ports>, standard: bool, ours: impl Fn(u16) -> bool) -> Ports {
+        Ports::settle(kept.cloned(), standard, &[], &mut Reserved::default(), ours).unwrap()
+    }
+
+    #[test]
+    fn ports_are_kept_while_they_can_be() {
+        let first = settle(None, false, |_| false);
         assert!(first.all().iter().all(|port| RANGE.contains(port)));
-        let again = Ports::settle(Some(first.clone()), false, &[], |_| false).await.unwrap();
-        assert_eq!(first, again);
+        assert_eq!(first, settle(Some(&first), false, |_| false));
         let _foreign = TcpListener::bind((Ipv4Addr::LOCALHOST, first.kafka)).unwrap();
-        let moved = Ports::settle(Some(first.clone()), false, &[], |_| false).await.unwrap();
+        let moved = settle(Some(&first), false, |_| false);
         assert_ne!(first.kafka, moved.kafka);
         assert_eq!(first.connect, moved.connect);
-        let ours = Ports::settle(Some(first.clone()), false, &[], |port| port == first.kafka).await.unwrap();
-        assert_eq!(first, ours);
+        assert_eq!(first, settle(Some(&first), false, |port| port == first.kafka));
+    }
+
+    #[test]
+    fn what_another_stack_has_picked_is_not_picked_before_it_is_bound() {
+        let (mut one, mut two) = (Reserved::default(), Reserved::default());
+        let first = Ports::settle(None, false, &[], &mut one, |_| false).unwrap();
+        assert_eq!(one.0.len(), 5);
+        let again = Ports::settle(Some(first.clone()), false, &[], &mut one, |_| false).unwrap();
+        assert_eq!(first, again, "its own reservations do not stop it");
+        let second = Ports::settle(Some(first.clone()), false, &[], &mut two, |_| false).unwrap();
+        assert!(second.all().iter().all(|port| !first.all().contains(port)));
+        drop(one);
+        assert_eq!(first, settle(Some(&first), false, |_| false));
+    }
+
+    #[test]
+    fn standard_ports_are_given_up_when_they_are_not_asked_for() {
+        let kept = Ports { controller: 20_001, ..Ports::standard() };
+        let free = settle(Some(&kept), false, |_| true);
+        assert!(!free.standard && free.all().iter().all(|port| RANGE.contains(port)), "{free:?}");
+        let again = settle(Some(&kept), true, |_| true);
+        assert_eq!(again, kept);
+        assert_eq!(settle(Some(&free), true, |_| true).connect, 8083);
     }
 
     #[test]

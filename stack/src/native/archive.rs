@@ -12,7 +12,7 @@ use crate::daemon::Daemons;
 use crate::error::{Error, Result};
 use crate::observe::silent;
 use crate::paths::{Paths, create_dir, remove_dir};
-use crate::ports::Ports;
+use crate::ports::{Ports, Reserved};
 use crate::progress::{self, Task};
 use crate::provision::{self, CLASSES, Provision, short_hash};
 use crate::state::{Secrets, State, Tools};
@@ -66,7 +66,8 @@ async fn make(provision: &Provision<'_>, tools: &Tools, folder: &Path) -> Result
 /// A stack that nobody sees, in a temporary folder.
 async fn throw_away(paths: &Paths, dir: &Path, archives: &Path, tools: &Tools) -> Result<Native> {
     let taken = State::ports_of_others(&paths.state.join("stacks"), dir);
-    let ports = Ports::settle(None, false, &taken, |_| false).await?;
+    let mut reserved = Reserved::default();
+    let ports = Ports::settle(None, false, &taken, &mut reserved, |_| false)?;
     Ok(Native {
         paths: paths.clone(),
         options: Options { name: "classes".into(), install: false, standard_ports: false },
@@ -75,6 +76,7 @@ async fn throw_away(paths: &Paths, dir: &Path, archives: &Path, tools: &Tools) -
         state: Some(State::new(0, 0, ports, "C".into(), tools.clone())),
         secrets: Secrets::random(),
         secrets_lost: false,
+        reserved,
         record: Some(archives.into()),
     })
 }

@@ -42,7 +42,7 @@ impl Native {
         {
             self.stop_warm().await?;
         }
-        let ports = self.settle_ports(kept.as_ref()).await?;
+        let ports = self.settle_ports(kept.as_ref(), self.options.standard_ports)?;
         if kept.as_ref().is_some_and(|state| state.ports != ports) {
             self.stop_warm().await?;
         }
@@ -62,7 +62,7 @@ impl Native {
     /// Restarts what has died; deletes nothing.
     pub(crate) async fn ensure_running(&mut self, observer: &Shared) -> Result<()> {
         let state = self.state()?.clone();
-        let ports = self.settle_ports(Some(&state)).await?;
+        let ports = self.settle_ports(Some(&state), state.ports.standard)?;
         if ports != state.ports {
             self.stop_warm().await?;
             let state = self.state_mut()?;
@@ -81,6 +81,10 @@ impl Native {
 
     /// A fresh new server beside the old one, which goes on running.
     pub(crate) async fn replace_postgres(&mut self, observer: &Shared) -> Result<()> {
+        // Its port has been free since `up`: somebody else may have taken it.
+        let state = self.state()?.clone();
+        let ports = self.settle_ports(Some(&state), state.ports.standard)?;
+        self.state_mut()?.ports.postgres_new = ports.postgres_new;
         self.set_wanted(Role::New, true)?;
         self.fresh_postgres(Role::New, observer).await
     }
@@ -153,7 +157,8 @@ impl Native {
         Ok(ended)
     }
 
-    async fn settle_ports(&self, state: Option<&State>) -> Result<Ports> {
+    fn settle_ports(&mut self, state: Option<&State>, standard: bool) -> Result<Ports> {
+        let mut reserved = std::mem::take(&mut self.reserved);
         let ours = |port: u16| {
             let Some(state) = state else { return false };
             let runs = |service: &str| self.daemons.find(service).is_some();
@@ -163,6 +168,9 @@ impl Native {
                 || [Role::Old, Role::New].iter().any(|r| port == port_of(state, *r) && runs(&service_of(*r)))
         };
         let taken = State::ports_of_others(&self.paths.state.join("stacks"), &self.dir);
-        Ports::settle(state.map(|s| s.ports.clone()), self.options.standard_ports, &taken, ours).await
+        let kept = state.map(|s| s.ports.clone());
+        let ports = Ports::settle(kept, standard, &taken, &mut reserved, ours);
+        self.reserved = reserved;
+        ports
     }
 }

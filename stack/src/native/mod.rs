@@ -19,6 +19,7 @@ use crate::daemon::{Daemons, ExitInfo, ServiceStatus, Spec};
 use crate::error::{Error, Result};
 use crate::observe::Shared;
 use crate::paths::Paths;
+use crate::ports::Reserved;
 use crate::progress;
 use crate::state::{PostgresTools, Secrets, State, pgpass};
 
@@ -35,6 +36,8 @@ pub(crate) struct Native {
     secrets: Secrets,
     /// Those that the components have cannot be read.
     secrets_lost: bool,
+    /// Keeps other stacks off our ports until the components have bound them.
+    reserved: Reserved,
     /// Where to write class archives; none but while they are being made.
     record: Option<PathBuf>,
 }
@@ -54,7 +57,8 @@ impl Native {
         let secrets_lost = known.is_none();
         let secrets = known.unwrap_or_else(Secrets::random);
         let daemons = Daemons::new(&dir);
-        Ok(Self { daemons, paths, options, dir, state, secrets, secrets_lost, record: None })
+        let (reserved, record) = (Reserved::default(), None);
+        Ok(Self { paths, options, dir, daemons, state, secrets, secrets_lost, reserved, record })
     }
 
     pub(crate) fn options(&self) -> &Options {
