@@ -1,10 +1,10 @@
 //! The three clients against a real PostgreSQL, Kafka and Kafka Connect with Debezium.
 //!
-//! `TEST_PG=127.0.0.1:5432:password TEST_KAFKA=127.0.0.1:9092 TEST_CONNECT=http://127.0.0.1:8083
-//! cargo test -p stack --test delivery -- --ignored --nocapture`. It makes and drops a database
-//! and a connector; its topics stay. `TEST_ROWS` (default 1000) is the size of the bulk part.
+//! `cargo test -p stack --test delivery -- --ignored --nocapture` makes a stack of its own for it.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic and print")]
+
+mod support;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -18,8 +18,11 @@ use stack::observe::silent;
 use stack::postgres::{Client, Login, Roles, WRITER_ROLE};
 use stack::wait::Probe;
 use stack::{connect, connector, kafka};
+use support::Lab;
 
 const MINUTE: Duration = Duration::from_secs(60);
+/// Size of the bulk part.
+const ROWS: u64 = 1000;
 const CHANGES: &str = r#"
     INSERT INTO public.customers (name, email, note, ver, change_id, updated_at) VALUES
       ('a', 'e', NULL, 1, 1, '2026-11-22 21:15:00+00'),
@@ -34,7 +37,7 @@ newline', 1, 2, '2026-11-22 23:15:00.1+02'),
     DELETE FROM public.orders WHERE id = 3;
 "#;
 
-struct Lab {
+struct Clients {
     names: Names,
     pg: Client,
     debezium: Login,
@@ -42,21 +45,12 @@ struct Lab {
     kafka: kafka::Client,
 }
 
-async fn lab() -> Lab {
-    let env = |name: &str| std::env::var(name).unwrap();
-    let target = env("TEST_PG");
-    let [host, port, password] = target.splitn(3, ':').collect::<Vec<_>>().try_into().unwrap();
-    let unique = format!("t{}", std::process::id());
-    let login = |user: &str, password: &str, database: &str| Login {
-        host: host.to_owned(),
-        port: port.parse().unwrap(),
-        user: user.to_owned(),
-        password: password.to_owned(),
-        database: database.to_owned(),
-    };
-    let admin = Client::connect(&login("postgres", password, "postgres"), Role::Old, silent()).await.unwrap();
+async fn clients(stack: &Lab) -> Clients {
+    let unique = "delivery_test".to_owned();
+    let login = |database: &str| stack.login(Role::Old, "postgres", &stack.secrets().postgres, database);
+    let admin = Client::connect(&login("postgres"), Role::Old, silent()).await.unwrap();
     assert!(admin.create_database(&unique).await.unwrap());
-    let pg = Client::connect(&login("postgres", password, &unique), Role::Old, silent()).await.unwrap();
+    let pg = Client::connect(&login(&unique), Role::Old, silent()).await.unwrap();
     let roles = Roles { debezium_password: "one".into(), writer_password: "two".into(), writer_login: true };
     pg.prepare_source(&roles, "debezium_publication", true).await.unwrap();
     let names = Names {
@@ -67,19 +61,20 @@ async fn lab() -> Lab {
         publication: "debezium_publication".into(),
         topics: ["customers", "orders"].map(|t| format!("{unique}.public.{t}")).to_vec(),
     };
-    Lab {
+    Clients {
         names,
         pg,
-        debezium: login("debezium", "one", &unique),
-        connect: connect::Client::new(&env("TEST_CONNECT"), silent()).unwrap(),
-        kafka: kafka::Client::new(&env("TEST_KAFKA"), silent()),
+        debezium: stack.login(Role::Old, "debezium", "one", &unique),
+        connect: connect::Client::new(&stack.endpoints().connect, silent()).unwrap(),
+        kafka: kafka::Client::new(&stack.endpoints().kafka, silent()),
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs PostgreSQL, Kafka and Kafka Connect: see the head of the file"]
+#[ignore = "starts real components"]
 async fn everything_in_turn() {
-    let lab = lab().await;
+    let stack = Lab::up("test-delivery").await;
+    let lab = clients(&stack).await;
     lab.pg
         .execute("INSERT INTO public.customers (name, email, ver, change_id) VALUES ('seed', 'e', 1, 0)")
         .await
@@ -97,14 +92,13 @@ async fn everything_in_turn() {
     lab.pg.drop_slot(&lab.names.slot).await.unwrap();
 }
 
-async fn deploy(lab: &Lab) {
+async fn deploy(lab: &Clients) {
     let (start, name) = (Instant::now(), &lab.names.connector);
     let not_there = lab.connect.status(name).await.unwrap_err();
     assert!(not_there.is_not_found(), "{not_there}");
     println!("{not_there}\n{}", lab.connect.put_config(name, &BTreeMap::new()).await.unwrap_err());
     println!("{}", lab.connect.plugins().await.unwrap());
-    let heartbeat = std::env::var("TEST_HEARTBEAT").map_or(0, |ms| ms.parse().unwrap());
-    let config = connector::config(&lab.names, &lab.debezium, heartbeat).unwrap();
+    let config = connector::config(&lab.names, &lab.debezium, 0).unwrap();
     lab.connect.put_config(name, &config).await.unwrap();
     let running = |status: &connect::Status| match status.failure() {
         Some(why) => Probe::Never(why),
@@ -128,7 +122,7 @@ async fn deploy(lab: &Lab) {
 
 /// The stored offset first: it is committed when every topic has got its records. The marker may
 /// overtake records of other topics on their way to Kafka.
-async fn drain(lab: &Lab, nonce: &str) {
+async fn drain(lab: &Clients, nonce: &str) {
     let start = Instant::now();
     let marker = lab.pg.emit_marker(nonce).await.unwrap();
     let stored = stack::wait::until(&stack::observe::Silent, "stored offset", MINUTE * 5, || async {
@@ -149,7 +143,7 @@ async fn drain(lab: &Lab, nonce: &str) {
 }
 
 /// The digest of every event's `after` is the one that the database computes.
-async fn digests(lab: &Lab, path: &std::path::Path) {
+async fn digests(lab: &Clients, path: &std::path::Path) {
     let topics = lab.kafka.topics(&lab.names.prefix).await.unwrap();
     println!("{topics:?}");
     let bounds = lab.kafka.bounds(&topics).await.unwrap();
@@ -192,16 +186,15 @@ async fn digests(lab: &Lab, path: &std::path::Path) {
     assert_eq!(latest, expected);
 }
 
-async fn bulk(lab: &Lab, path: &std::path::Path) {
-    let rows: u64 = std::env::var("TEST_ROWS").map_or(1000, |n| n.parse().unwrap());
+async fn bulk(lab: &Clients, path: &std::path::Path) {
     let before = lab.pg.wal_lsn().await.unwrap();
     let insert = format!(
         "INSERT INTO public.customers (name, email, note, ver, change_id) \
-         SELECT 'n', 'e', repeat('x', 200), 1, i FROM generate_series(1, {rows}) AS i"
+         SELECT 'n', 'e', repeat('x', 200), 1, i FROM generate_series(1, {ROWS}) AS i"
     );
     lab.pg.execute(&insert).await.unwrap();
     let after = lab.pg.wal_lsn().await.unwrap();
-    println!("{} bytes of WAL per insert", (after.0 - before.0) / rows);
+    println!("{} bytes of WAL per insert", (after.0 - before.0) / ROWS);
     let pending = lab.pg.pending_xids(&lab.names.slot, &lab.names.publication).await.unwrap();
     println!("pending on the active slot: {pending:?}");
     drain(lab, "bulk").await;
@@ -218,7 +211,7 @@ async fn bulk(lab: &Lab, path: &std::path::Path) {
     lab.kafka.consume(&bounds, MINUTE, each).await.unwrap();
     writer.finish().unwrap();
     println!("{records} records read and kept in {:?}", start.elapsed());
-    assert!(records > rows);
+    assert!(records > ROWS);
     let start = Instant::now();
     lab.kafka.consume(&bounds, MINUTE, |_| Ok(())).await.unwrap();
     println!("{records} records only read in {:?}", start.elapsed());
@@ -232,7 +225,7 @@ async fn bulk(lab: &Lab, path: &std::path::Path) {
     assert_eq!(last.len(), 3);
 }
 
-async fn stop(lab: &Lab) {
+async fn stop(lab: &Clients) {
     let (start, name) = (Instant::now(), &lab.names.connector);
     assert!(lab.pg.drop_slot(&lab.names.slot).await.unwrap_err().to_string().contains("in use by process"));
     lab.connect.stop(name).await.unwrap();
@@ -255,7 +248,7 @@ async fn stop(lab: &Lab) {
     lab.pg.lift_fence(WRITER_ROLE).await.unwrap();
 }
 
-async fn offsets(lab: &Lab) {
+async fn offsets(lab: &Clients) {
     let name = &lab.names.connector;
     let stored = lab.connect.offsets(name).await.unwrap();
     println!("at the end: {}", stored.raw());

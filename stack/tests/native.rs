@@ -1,34 +1,24 @@
 //! The native backend with real components.
 //!
-//! `cargo test -p stack --test native -- --ignored` provisions what is missing, and leaves no
+//! `cargo test -p stack -- --include-ignored --test-threads=1` provisions what is missing, and leaves no
 //! process and no folder of the stacks it makes.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use artifacts::snapshot::Role;
+use stack::Stack;
 use stack::observe::{Shared, silent};
-use stack::postgres::{Client, Login};
-use stack::{Options, Stack};
-
-fn open(name: &str) -> Stack {
-    let name = format!("{name}-{}", std::process::id());
-    Stack::open(Options { name, install: true, standard_ports: false }).unwrap()
-}
+use stack::postgres::Client;
+use support::Lab;
 
 /// A connection of the superuser to the rehearsal's database.
-async fn connect(stack: &Stack, role: Role, observer: Shared) -> Client {
-    let server = stack.endpoints().postgres(role).unwrap().clone();
-    let password = stack.secrets().postgres.clone();
-    let login = Login {
-        host: server.host,
-        port: server.port,
-        user: "postgres".into(),
-        password,
-        database: "testdb".into(),
-    };
+async fn connect(stack: &Lab, role: Role, observer: Shared) -> Client {
+    let login = stack.login(role, "postgres", &stack.secrets().postgres, "testdb");
     Client::connect(&login, role, observer).await.unwrap()
 }
 
@@ -47,7 +37,7 @@ const ALL: [&str; 4] = ["connect", "kafka", "postgres-new", "postgres-old"];
 #[ignore = "starts real components"]
 async fn a_stack_survives_crashes_and_leaves_nothing_behind() {
     let observer = silent();
-    let mut stack = open("test-crash");
+    let mut stack = Lab::open("test-crash");
     stack.up(15, 16, &observer).await.unwrap();
     stack.replace_postgres(&observer).await.unwrap();
     assert_eq!(alive(&stack), ALL);
@@ -58,8 +48,7 @@ async fn a_stack_survives_crashes_and_leaves_nothing_behind() {
     for service in ALL {
         kill_9(&stack, service);
     }
-    // As the next command would see it.
-    let mut stack = open("test-crash");
+    stack.reopen("test-crash");
     stack.ensure_running(&observer).await.unwrap();
     assert_eq!(alive(&stack), ALL);
     assert_eq!(stack.endpoints(), ports, "ports are kept");
@@ -69,6 +58,17 @@ async fn a_stack_survives_crashes_and_leaves_nothing_behind() {
     assert!(!alive(&stack).contains(&"postgres-old".to_owned()), "it was stopped on purpose");
     stack.start_postgres(Role::Old, &observer).await.unwrap();
 
+    let secrets = stack.state_dir().join("secrets.json");
+    let kept = std::fs::read(&secrets).unwrap();
+    std::fs::write(&secrets, "{").unwrap();
+    stack.reopen("test-crash");
+    for result in [stack.ensure_running(&observer).await, stack.up(15, 16, &observer).await] {
+        let message = result.unwrap_err().to_string();
+        assert!(message.contains("cargo xtask down --volumes"), "{message}");
+    }
+    std::fs::write(&secrets, kept).unwrap();
+    stack.reopen("test-crash");
+
     ALL.iter().for_each(|service| kill_9(&stack, service));
     stack.up(15, 16, &observer).await.unwrap();
     assert_eq!(stack.generation(), 2);
@@ -77,6 +77,7 @@ async fn a_stack_survives_crashes_and_leaves_nothing_behind() {
     assert!(fresh.execute("SELECT FROM kept").await.is_err(), "the earlier cluster is gone");
 
     std::fs::remove_dir_all(stack.state_dir().join("run")).unwrap();
+    std::fs::create_dir(stack.state_dir().join("backups")).unwrap();
     assert_eq!(stack.down(false).await.unwrap().ended, 3);
     assert_eq!(stack.down(true).await.unwrap().ended, 0);
     assert!(!stack.state_dir().exists());
@@ -87,7 +88,7 @@ async fn a_stack_survives_crashes_and_leaves_nothing_behind() {
 #[ignore = "starts real components"]
 async fn two_stacks_run_side_by_side_and_keep_their_secrets() {
     let observer = silent();
-    let (mut one, mut two) = (open("test-one"), open("test-two"));
+    let (mut one, mut two) = (Lab::open("test-one"), Lab::open("test-two"));
     let ups = tokio::join!(one.up(15, 16, &observer), two.up(16, 17, &observer));
     ups.0.unwrap();
     ups.1.unwrap();
@@ -108,9 +109,10 @@ async fn two_stacks_run_side_by_side_and_keep_their_secrets() {
     for file in ["connect.log", "kafka.log"] {
         assert!(std::fs::metadata(logs.path().join(file)).unwrap().len() > 1000, "{file}");
     }
-    for file in ["secrets.json", "pgpass"] {
+    for (file, expected) in [("secrets.json", 0o600), ("pgpass", 0o600), ("kafka", 0o700), ("connect", 0o700)]
+    {
         let mode = std::fs::metadata(one.state_dir().join(file)).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600, "{file}");
+        assert_eq!(mode & 0o777, expected, "{file}");
     }
 
     assert_eq!(one.down(true).await.unwrap().ended, 3);

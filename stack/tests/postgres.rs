@@ -1,12 +1,13 @@
 //! The PostgreSQL client against a real server.
 //!
-//! `TEST_PG=127.0.0.1:5432:password cargo test -p stack --test postgres -- --ignored`, with a
-//! superuser `postgres` and wal_level=logical. It makes and leaves a database `clients_test`.
+//! `cargo test -p stack --test postgres -- --ignored` makes a stack of its own for it.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic and print")]
 
+mod support;
+
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use artifacts::Lsn;
@@ -15,18 +16,19 @@ use artifacts::row::{self, Fingerprint};
 use artifacts::snapshot::Role;
 use stack::observe::{Observer, Raw, Shared, silent};
 use stack::postgres::{Client, Error, Login, Roles, WRITER_ROLE, XactStatus};
+use support::Lab;
 
 const DATABASE: &str = "clients_test";
 const PUBLICATION: &str = "Test, publication";
 const SECOND: Duration = Duration::from_secs(1);
 
+/// The superuser's login.
+static SERVER: OnceLock<Login> = OnceLock::new();
+
 fn login(user: &str, password: &str, database: &str) -> Login {
-    let target = std::env::var("TEST_PG").unwrap();
-    let mut parts = target.split(':');
-    let mut next = || parts.next().unwrap().to_owned();
-    let (host, port) = (next(), next().parse().unwrap());
-    let password = if password.is_empty() { next() } else { password.to_owned() };
-    Login { host, port, user: user.into(), password, database: database.into() }
+    let server = SERVER.get().unwrap().clone();
+    let password = if password.is_empty() { server.password.clone() } else { password.to_owned() };
+    Login { user: user.into(), password, database: database.into(), ..server }
 }
 
 fn roles() -> Roles {
@@ -69,9 +71,12 @@ fn insert(n: usize) -> String {
     )
 }
 
-#[tokio::test]
-#[ignore = "needs a PostgreSQL server: see the head of the file"]
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "starts real components"]
 async fn everything_in_turn() {
+    let lab = Lab::up("test-postgres").await;
+    let superuser = lab.login(Role::Old, "postgres", &lab.secrets().postgres, "postgres");
+    SERVER.set(superuser).map_err(drop).unwrap();
     let kept = Arc::new(Kept::default());
     let client = prepared(kept.clone()).await;
     capture(&client).await;
