@@ -1,5 +1,7 @@
 //! The generator against a real PostgreSQL, undisturbed and disturbed. Each test ends by comparing
 //! the ledger with the database row by row.
+//!
+//! `PG15_BINDIR=... cargo test -p data-generator -- --ignored`
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "these are tests, their helpers too")]
 
@@ -15,10 +17,10 @@ use rustix::process::Signal;
 
 const SEED_ROWS: u64 = 120;
 
-/// Starts a server with seeded tables, or leaves the test.
+/// Starts a server with seeded tables.
 macro_rules! server {
     ($files:expr) => {{
-        let Some(server) = Postgres::start().await else { return };
+        let server = Postgres::start().await;
         // The seed rows are not changes.
         let admin = server.admin().await;
         data_generator::seed(&server.config("postgres"), &$files.ledger(), 7, SEED_ROWS).await.unwrap();
@@ -28,6 +30,7 @@ macro_rules! server {
 }
 
 #[tokio::test]
+#[ignore = "needs PostgreSQL: run by cargo xtask ci"]
 async fn two_phases_agree_with_the_database() {
     let files = Files::new();
     let (server, admin) = server!(files);
@@ -66,6 +69,7 @@ async fn two_phases_agree_with_the_database() {
 }
 
 #[tokio::test]
+#[ignore = "needs PostgreSQL: run by cargo xtask ci"]
 async fn sigterm_ends_with_a_complete_ledger() {
     let files = Files::new();
     let (server, admin) = server!(files);
@@ -82,6 +86,7 @@ async fn sigterm_ends_with_a_complete_ledger() {
 }
 
 #[tokio::test]
+#[ignore = "needs PostgreSQL: run by cargo xtask ci"]
 async fn after_kill_9_the_ledger_goes_on() {
     let files = Files::new();
     let (server, admin) = server!(files);
@@ -108,6 +113,7 @@ async fn after_kill_9_the_ledger_goes_on() {
 }
 
 #[tokio::test]
+#[ignore = "needs PostgreSQL: run by cargo xtask ci"]
 async fn a_torn_last_line_is_left_behind() {
     use std::io::Write;
     let files = Files::new();
@@ -125,6 +131,7 @@ async fn a_torn_last_line_is_left_behind() {
 }
 
 #[tokio::test]
+#[ignore = "needs PostgreSQL: run by cargo xtask ci"]
 async fn terminated_backends_are_replaced() {
     let files = Files::new();
     let (server, admin) = server!(files);
@@ -145,6 +152,7 @@ async fn terminated_backends_are_replaced() {
 }
 
 #[tokio::test]
+#[ignore = "needs PostgreSQL: run by cargo xtask ci"]
 async fn a_restarted_server_is_waited_for() {
     let files = Files::new();
     let (mut server, admin) = server!(files);
@@ -170,6 +178,7 @@ async fn a_restarted_server_is_waited_for() {
 }
 
 #[tokio::test]
+#[ignore = "needs PostgreSQL: run by cargo xtask ci"]
 async fn a_fenced_role_is_an_outage_that_sigterm_ends() {
     let files = Files::new();
     let (server, admin) = server!(files);
@@ -192,6 +201,7 @@ async fn a_fenced_role_is_an_outage_that_sigterm_ends() {
 }
 
 #[tokio::test]
+#[ignore = "needs PostgreSQL: run by cargo xtask ci"]
 async fn a_server_that_hangs_is_given_up() {
     let files = Files::new();
     let (server, admin) = server!(files);
@@ -219,6 +229,7 @@ async fn a_server_that_hangs_is_given_up() {
 }
 
 #[tokio::test]
+#[ignore = "needs PostgreSQL: run by cargo xtask ci"]
 async fn a_ledger_that_cannot_grow_stops_everything() {
     let files = Files::new();
     let (server, admin) = server!(files);
@@ -241,6 +252,7 @@ async fn a_ledger_that_cannot_grow_stops_everything() {
 }
 
 #[tokio::test]
+#[ignore = "needs PostgreSQL: run by cargo xtask ci"]
 async fn a_row_somebody_else_has_changed_counts_as_not_touched() {
     let files = Files::new();
     let (server, admin) = server!(files);
@@ -255,6 +267,7 @@ async fn a_row_somebody_else_has_changed_counts_as_not_touched() {
 }
 
 #[tokio::test]
+#[ignore = "needs PostgreSQL: run by cargo xtask ci"]
 async fn rate_and_duration_are_kept() {
     let files = Files::new();
     let (server, admin) = server!(files);

@@ -44,12 +44,16 @@ impl Drop for Postgres {
     }
 }
 
-/// As root, PostgreSQL runs as the user postgres.
+/// As root, PostgreSQL runs as the user postgres or, without one, as nobody.
 fn unprivileged(command: &mut Command) -> &mut Command {
     if let Some((uid, gid)) = postgres_user() {
         command.uid(uid).gid(gid);
     }
-    command.env_clear().env("LC_ALL", "C.UTF-8").stdin(Stdio::null())
+    command.env_clear().env("LC_ALL", "C.UTF-8").stdin(Stdio::null());
+    if let Some(path) = std::env::var_os("PG15_LIBRARY_PATH") {
+        command.env("LD_LIBRARY_PATH", path);
+    }
+    command
 }
 
 fn postgres_user() -> Option<(u32, u32)> {
@@ -57,7 +61,9 @@ fn postgres_user() -> Option<(u32, u32)> {
         return None;
     }
     let users = std::fs::read_to_string("/etc/passwd").unwrap();
-    let fields: Vec<&str> = users.lines().find(|line| line.starts_with("postgres:"))?.split(':').collect();
+    let of = |name: &str| users.lines().find(|line| line.split(':').next() == Some(name));
+    let user = of("postgres").or_else(|| of("nobody")).expect("a user that is not root");
+    let fields: Vec<&str> = user.split(':').collect();
     Some((fields[2].parse().unwrap(), fields[3].parse().unwrap()))
 }
 
@@ -73,16 +79,14 @@ fn free_port() -> u16 {
 }
 
 impl Postgres {
-    /// A server with the tables of the workload; none, with a line that says so, where there is
-    /// no PostgreSQL 15.
-    pub(crate) async fn start() -> Option<Self> {
+    /// A server with the tables of the workload, of the PostgreSQL 15 in `PG15_BINDIR` or, when it is
+    /// not set, of the system's; `PG15_LIBRARY_PATH` holds libraries that only it needs.
+    pub(crate) async fn start() -> Self {
         let bindir = std::env::var_os("PG15_BINDIR").map_or_else(|| DEFAULT_BINDIR.into(), PathBuf::from);
-        if !bindir.join("postgres").exists() {
-            println!("skipped: no PostgreSQL 15 in {}; set PG15_BINDIR", bindir.display());
-            return None;
-        }
+        let there = bindir.join("postgres").exists();
+        assert!(there, "no PostgreSQL 15 in {}: set PG15_BINDIR to its bin folder", bindir.display());
         // The user of PostgreSQL must be able to enter it.
-        let folder = tempfile::Builder::new().prefix("data-generator-").tempdir_in("/tmp").unwrap();
+        let folder = tempfile::Builder::new().prefix("data-generator-").tempdir().unwrap();
         std::fs::write(folder.path().join("password"), PASSWORD).unwrap();
         if let Some((uid, gid)) = postgres_user() {
             for path in [folder.path(), &folder.path().join("password")] {
@@ -102,7 +106,7 @@ impl Postgres {
         let process = Self::spawn(&bindir, folder.path(), port);
         let server = Self { bindir, folder, port, process };
         server.create_tables().await;
-        Some(server)
+        server
     }
 
     fn spawn(bindir: &Path, folder: &Path, port: u16) -> Child {

@@ -1,20 +1,35 @@
 //! `cargo xtask ci`: every check and test of the project; ends with `N passed, N failed, N skipped`.
+//!
+//! The quick ones come first. What the tests start has its state in a folder of this one `ci`, and is
+//! found and ended there whatever has become of the tests.
 
+use std::cell::Cell;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, geteuid, kill_process_group, test_kill_process_group};
+use stack::observe::Silent;
+use stack::wait::{self, Probe};
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
+use walkdir::WalkDir;
 
-use super::Signals;
+use super::{Signals, open_stack};
 use crate::exit::Outcome;
-use crate::flags::{Ci, Down, Ports, StackArgs, StackKind, Tidy};
+use crate::flags::{Ci, Ports, StackArgs, StackKind, Tidy};
 use crate::{console, project, tidy};
 
-/// Names of the stacks that the end-to-end tests use.
-const STACKS: [&str; 3] = ["ci", "ci-root", "ci-user"];
+/// This program, also when a build has replaced its file.
+const XTASK: &str = "/proc/self/exe";
+/// The stack of the end-to-end tests; made earlier, it gives the other tests their PostgreSQL.
+const STACK: &str = "test";
+/// Tests that only root can make.
+const NEEDS_ROOT: [&str; 1] = ["side_by_side::root_and_an_ordinary_user_at_the_same_time"];
+const KILLED: Duration = Duration::from_secs(10);
+const DOWN: Duration = Duration::from_secs(120);
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct Count {
@@ -33,101 +48,250 @@ impl Count {
         self.failed += other.failed;
         self.skipped += other.skipped;
     }
+
+    /// Adds tests that an earlier run has counted as skipped.
+    fn catch_up(&mut self, ran: Self) {
+        self.skipped = self.skipped.saturating_sub(ran.passed + ran.failed);
+        self.add(Self { skipped: 0, ..ran });
+    }
 }
 
 /// Goes on after a failure, so that everything is told at once. Whatever happens, a signal
 /// included, nothing is left running.
 pub(crate) async fn run(args: &Ci, mut signals: Signals) -> anyhow::Result<Outcome> {
+    let ground = Ground::make()?;
     let result = tokio::select! {
-        total = all(args) => total.map(Ok),
+        total = all(&ground, args) => total.map(Ok),
         number = signals.next() => Ok(Err(Outcome::Signal(number))),
     };
-    take_down().await;
+    ground.clear().await;
     let total = match result? {
         Ok(total) => total,
         Err(signal) => return Ok(signal),
     };
+    if total.failed == 0 {
+        // There may have been no run.
+        let _ = std::fs::remove_dir_all(&ground.runs);
+    } else if ground.runs.exists() {
+        console::say(&format!("the evidence of the rehearsals: {}", ground.runs.display()));
+    }
     console::data(&format!("{} passed, {} failed, {} skipped", total.passed, total.failed, total.skipped));
     Ok(if total.failed == 0 { Outcome::Done } else { Outcome::Found(1) })
 }
 
-async fn all(args: &Ci) -> anyhow::Result<Count> {
+async fn all(ground: &Ground, args: &Ci) -> anyhow::Result<Count> {
     let mut total = Count::default();
     if args.only.is_none() {
-        total.add(check("formatting", &["fmt", "--all", "--check"]).await?);
-        let clippy = ["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"];
-        total.add(check("clippy", &clippy).await?);
-        let clippy = ["clippy", "--package", "xtask", "--test", "e2e", "--quiet", "--", "-D", "warnings"];
-        total.add(check("clippy of the end-to-end tests", &clippy).await?);
-        let unit = ["test", "--workspace", "--quiet"];
-        total.add(tests("unit, property and golden tests", &unit, false).await?);
+        total.add(check(ground, "formatting", &["fmt", "--all", "--check"]).await?);
         total.add(Count::one(tidy::run(&Tidy { fix: false })? == Outcome::Done));
+        let clippy = ["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"];
+        total.add(check(ground, "clippy", &clippy).await?);
+        let clippy = ["clippy", "--package", "xtask", "--test", "e2e", "--quiet", "--", "-D", "warnings"];
+        total.add(check(ground, "clippy of the end-to-end tests", &clippy).await?);
+        let unit = ground.cargo(&["test", "--workspace", "--quiet", "--no-fail-fast"]);
+        total.add(tests(ground, "unit, property and golden tests", unit).await?);
+        ignored(ground, args.full, &mut total).await?;
     }
     let mut e2e = vec!["test", "--package", "xtask", "--test", "e2e", "--", "--test-threads=1"];
-    if args.full {
-        e2e.push("--include-ignored");
-    }
+    e2e.extend(args.full.then_some("--include-ignored"));
     e2e.extend(args.only.as_deref());
-    total.add(tests("end-to-end tests", &e2e, true).await?);
+    let only = args.only.as_deref().unwrap_or_default();
+    for name in NEEDS_ROOT.iter().filter(|name| !geteuid().is_root() && name.contains(only)) {
+        console::say(&format!("skipped: {name} (needs root)"));
+        e2e.extend(["--skip", name]);
+        total.skipped += 1;
+    }
+    total.add(tests(ground, "end-to-end tests", ground.cargo(&e2e)).await?);
     Ok(total)
 }
 
-/// Cargo with everything that it starts; ended when dropped.
-struct Cargo {
-    child: Child,
-    group: Option<Pid>,
+/// The tests that `cargo test` alone leaves out because they need real components.
+async fn ignored(ground: &Ground, full: bool, total: &mut Count) -> anyhow::Result<()> {
+    let start = Instant::now();
+    let mut up = ground.command(XTASK, &["up", "--changes", "0", "--name", STACK]);
+    let up = ground.ends(&mut up).await?;
+    told("a PostgreSQL for the tests", up, start);
+    total.failed += u32::from(!up);
+    let mut generator = ground.cargo(&["test", "--package", "data-generator", "--quiet", "--", "--ignored"]);
+    if up {
+        generator.envs(ground.postgres()?);
+    }
+    total.catch_up(tests(ground, "data generator on PostgreSQL", generator).await?);
+    let words = ["test", "--package", "stack", "--quiet", "--no-fail-fast", "--"];
+    let stack = ground.cargo(&[&words[..], &["--ignored", "--test-threads=1"]].concat());
+    total.catch_up(tests(ground, "stack on real components", stack).await?);
+    if full {
+        let words = ["test", "--package", "report", "--test", "measure", "--", "--ignored", "--exact"];
+        let measure = ground.cargo(&[&words[..], &["--nocapture", "measure"]].concat());
+        total.catch_up(tests(ground, "time and memory of a verdict", measure).await?);
+    }
+    Ok(())
 }
 
-impl Cargo {
-    fn start(args: &[&str], stdout: Stdio) -> anyhow::Result<Self> {
-        let program = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-        let mut command = Command::new(&program);
-        command.args(args).current_dir(project::root()).stdin(Stdio::null()).stdout(stdout).process_group(0);
-        let child = command.spawn().with_context(|| format!("cannot run {program} {}", args.join(" ")))?;
-        let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-        Ok(Self { child, group })
+/// Where this one `ci` works.
+struct Ground {
+    /// `PG_CDC_STATE` of what the tests start, with their temporary folders in `tmp`. Named by this
+    /// process: neither a stack of the user nor another `ci` is ever touched.
+    state: PathBuf,
+    /// `PG_CDC_RUNS`; kept after a failure.
+    runs: PathBuf,
+    /// The command under way, with everything that it started.
+    group: Cell<Option<Pid>>,
+}
+
+impl Ground {
+    fn make() -> anyhow::Result<Self> {
+        let name = format!("ci-{}", std::process::id());
+        let stack =
+            StackArgs { stack: StackKind::Native, name: name.clone(), no_install: true, ports: Ports::Auto };
+        let state = open_stack(&stack)?.state_dir().to_owned();
+        create_open(&state.join("tmp")).with_context(|| format!("cannot create {}", state.display()))?;
+        let program = std::env::current_exe().context("cannot find this program")?;
+        let target = program.ancestors().nth(2).context("this program is in no target folder")?;
+        Ok(Self { state, runs: target.join("ci-runs").join(name), group: Cell::new(None) })
     }
 
-    async fn succeeds(&mut self) -> anyhow::Result<bool> {
-        let status = self.child.wait().await?;
-        self.group = None;
+    fn command(&self, program: &str, words: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        command.args(words).current_dir(project::root()).stdin(Stdio::null());
+        command.env("PG_CDC_STATE", &self.state).env("PG_CDC_RUNS", &self.runs);
+        command.env("TMPDIR", self.state.join("tmp"));
+        command
+    }
+
+    fn cargo(&self, words: &[&str]) -> Command {
+        self.command(&std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()), words)
+    }
+
+    /// Runs it in a group of its own; each line of its stdout, where that is piped, goes to `line`.
+    async fn runs(&self, command: &mut Command, mut line: impl FnMut(&str)) -> anyhow::Result<bool> {
+        let mut child = command
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("cannot run {:?}", command.as_std()))?;
+        self.group.set(child.id().and_then(|id| Pid::from_raw(id.cast_signed())));
+        if let Some(stdout) = child.stdout.take() {
+            let mut lines = BufReader::new(stdout).lines();
+            while let Some(text) = lines.next_line().await? {
+                line(&text);
+            }
+        }
+        let status = child.wait().await?;
+        self.group.set(None);
         Ok(status.success())
     }
-}
 
-impl Drop for Cargo {
-    fn drop(&mut self) {
-        if let Some(group) = self.group {
+    /// Whether it ends well. What it prints goes where everything goes that is not data.
+    async fn ends(&self, command: &mut Command) -> anyhow::Result<bool> {
+        self.runs(command.stdout(Stdio::piped()), console::say).await
+    }
+
+    /// The PostgreSQL 15 that the stack has, for tests that start servers of their own.
+    fn postgres(&self) -> anyhow::Result<Vec<(&'static str, String)>> {
+        let path = stacks(&self.state).into_iter().find(|stack| stack.ends_with(STACK));
+        let path = path.context("the tests have no stack")?.join("state.json");
+        let state: serde_json::Value = serde_json::from_slice(&std::fs::read(&path)?)?;
+        let tools = &state["tools"]["postgres"]["15"];
+        let names = [("PG15_BINDIR", "bindir"), ("PG15_LIBRARY_PATH", "library_path")];
+        Ok(names.iter().filter_map(|(name, key)| Some((*name, tools[key].as_str()?.to_owned()))).collect())
+    }
+
+    /// Ends the command under way and every stack, then removes the folder.
+    async fn clear(&self) {
+        if let Some(group) = self.group.take() {
             // Gone already is as good.
             let _ = kill_process_group(group, Signal::KILL);
+            let gone = || async move {
+                let gone = test_kill_process_group(group).is_err();
+                if gone { Probe::Ready(()) } else { Probe::NotYet("processes are left".into()) }
+            };
+            let ended = wait::until(&Silent, "the end of the killed command", KILLED, gone).await;
+            ended.unwrap_or_else(|e| console::warn(&e.to_string()));
+        }
+        let mut all_down = true;
+        for stack in stacks(&self.state) {
+            if let Err(e) = down(&stack).await {
+                console::warn(&format!("{e:#}"));
+                all_down = false;
+            }
+        }
+        if all_down && let Err(e) = std::fs::remove_dir_all(&self.state) {
+            console::warn(&format!("cannot remove {}: {e}", self.state.display()));
         }
     }
 }
 
-async fn check(what: &str, args: &[&str]) -> anyhow::Result<Count> {
+/// The folders of the stacks below a folder, those of other users included.
+fn stacks(below: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut entries = WalkDir::new(below).max_depth(6).into_iter();
+    while let Some(entry) = entries.next() {
+        // What has just gone is no stack.
+        let Ok(path) = entry.map(walkdir::DirEntry::into_path) else { continue };
+        if path.parent().is_some_and(|parent| parent.ends_with("pg-cdc-rehearsal/stacks")) {
+            entries.skip_current_dir();
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// Takes down the stack in `PG_CDC_STATE/pg-cdc-rehearsal/stacks/NAME`. What worked on it has been
+/// killed, and gives its lock back a moment later.
+async fn down(stack: &Path) -> anyhow::Result<()> {
+    let (Some(state), Some(name)) = (stack.ancestors().nth(3), stack.file_name()) else { return Ok(()) };
+    let mut command = Command::new(XTASK);
+    command.args(["down", "--volumes", "--name"]).arg(name).env("PG_CDC_STATE", state);
+    // A signal for this program is not for it.
+    command.stdin(Stdio::null()).process_group(0).kill_on_drop(true);
+    let what = format!(
+        "PG_CDC_STATE={} cargo xtask down --volumes --name {}",
+        state.display(),
+        name.to_string_lossy()
+    );
+    wait::until(&Silent, &what, DOWN, || {
+        let output = command.output();
+        async {
+            match output.await {
+                Ok(output) if output.status.success() => Probe::Ready(()),
+                Ok(output) => Probe::NotYet(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+                Err(e) => Probe::Never(e.to_string()),
+            }
+        }
+    })
+    .await?;
+    Ok(())
+}
+
+/// Makes a folder and its parents. PostgreSQL does not run as root and has to enter them.
+fn create_open(path: &Path) -> std::io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    path.parent().map_or(Ok(()), create_open)?;
+    std::fs::create_dir(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))
+}
+
+async fn check(ground: &Ground, what: &str, words: &[&str]) -> anyhow::Result<Count> {
     let start = Instant::now();
-    let passed = Cargo::start(args, Stdio::inherit())?.succeeds().await?;
+    let passed = ground.ends(&mut ground.cargo(words)).await?;
     told(what, passed, start);
     Ok(Count::one(passed))
 }
 
 /// Runs tests and adds up what libtest says; a run without a result line counts as a failure.
-async fn tests(what: &str, args: &[&str], count_ignored: bool) -> anyhow::Result<Count> {
+async fn tests(ground: &Ground, what: &str, mut cargo: Command) -> anyhow::Result<Count> {
     let start = Instant::now();
-    let mut cargo = Cargo::start(args, Stdio::piped())?;
     let mut count = Count::default();
-    if let Some(stdout) = cargo.child.stdout.take() {
-        let mut lines = BufReader::new(stdout).lines();
-        while let Some(line) = lines.next_line().await? {
-            console::say(&line);
-            let Some(mut result) = parse(&line) else { continue };
-            if !count_ignored {
-                result.skipped = 0;
-            }
-            count.add(result);
-        }
-    }
-    if (!cargo.succeeds().await? || count.passed == 0) && count.failed == 0 {
+    let passed = ground
+        .runs(cargo.stdout(Stdio::piped()), |line| {
+            console::say(line);
+            count.add(parse(line).unwrap_or_default());
+        })
+        .await?;
+    if (!passed || count == Count::default()) && count.failed == 0 {
         count.failed = 1;
     }
     told(what, count.failed == 0, start);
@@ -149,18 +313,6 @@ fn told(what: &str, passed: bool, start: Instant) {
     console::say(&format!("{mark}: {what} ({:.0} s)", start.elapsed().as_secs_f64()));
 }
 
-/// Whatever happened, nothing is left running.
-async fn take_down() {
-    for name in STACKS {
-        let stack =
-            StackArgs { stack: StackKind::Native, name: name.into(), no_install: true, ports: Ports::Auto };
-        let down = super::down::run(&Down { stack, volumes: true, backups: false }).await;
-        if let Err(e) = down {
-            console::warn(&format!("the stack '{name}' could not be taken down: {e:#}"));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,5 +322,12 @@ mod tests {
         let line = "test result: FAILED. 3 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.08s";
         assert_eq!(parse(line), Some(Count { passed: 3, failed: 2, skipped: 1 }));
         assert_eq!(parse("running 3 tests"), None);
+    }
+
+    #[test]
+    fn what_was_skipped_first_and_ran_later_is_counted_once() {
+        let mut total = Count { passed: 5, failed: 0, skipped: 3 };
+        total.catch_up(Count { passed: 1, failed: 1, skipped: 0 });
+        assert_eq!(total, Count { passed: 6, failed: 1, skipped: 1 });
     }
 }

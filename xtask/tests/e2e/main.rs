@@ -1,7 +1,9 @@
 //! End-to-end tests on real components. Each test types what a user types.
 //!
-//! They share the stack `ci`: Kafka and Connect stay warm, every rehearsal gets a fresh PostgreSQL
-//! pair. `cargo xtask ci` runs them one after another and takes everything down.
+//! They share the stack `test`: Kafka and Connect stay warm, every rehearsal gets a fresh PostgreSQL
+//! pair. `cargo xtask ci` runs them one after another, with state and runs in folders of its own, and
+//! takes everything down. After `cargo test -p xtask --test e2e -- --test-threads=1` do it by hand:
+//! `cargo xtask down --volumes --name test`.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -3,53 +3,60 @@
 
 use std::time::Duration;
 
+use artifacts::events::{Event, EventKind};
 use artifacts::findings::Verdict;
 use artifacts::snapshot::Role;
 use stack::{Options, Stack};
 
 use crate::support::{STACK, expect, findings, not_held, run_of};
 
-const BEFORE_FENCE: [&str; 4] = ["deploy-connector", "start-generator", "capture-before", "stop-generator"];
-const AFTER: [&str; 19] = [
-    "fence-writers",
-    "drain",
-    "stop-connector",
-    "capture-cut",
-    "backup",
-    "upgrade-database",
-    "capture-restored",
-    "recreate-slot",
-    "repoint-connector",
-    "rebase-offsets",
-    "resume-connector",
-    "open-writers",
-    "restart-generator",
-    "stop-generator-again",
-    "fence-again",
-    "drain-again",
-    "capture-after",
-    "collect",
-    "report",
-];
+const README: &str = include_str!("../../../README.md");
 
 #[test]
 fn typed_one_by_one_without_heartbeat_and_with_an_orphan() {
-    expect(0, &format!("up --no-heartbeat --changes 500 --name {STACK}"));
-    for step in BEFORE_FENCE {
-        expect(0, &format!("{step} --name {STACK}"));
+    let (mut orphan, mut verified) = (None, None);
+    for words in procedure() {
+        match words {
+            "up" => drop(expect(0, &format!("up --no-heartbeat --changes 500 --name {STACK}"))),
+            "verify" => verified = Some(expect(0, &format!("verify --name {STACK}"))),
+            _ => {
+                if words == "fence-writers" {
+                    orphan = Some(Orphan::new());
+                }
+                expect(0, &format!("{words} --name {STACK}"));
+            }
+        }
     }
-    let orphan = Orphan::new();
-    for step in AFTER {
-        expect(0, &format!("{step} --name {STACK}"));
-    }
-    assert!(orphan.elapsed() > Orphan::COMMITS_AFTER, "the orphan would have committed by now");
+    let elapsed = orphan.expect("the README fences the writers").elapsed();
+    assert!(elapsed > Orphan::COMMITS_AFTER, "the orphan would have committed by now");
     assert_eq!(orphans_on_the_old_server(), 0);
-    let run = run_of(&expect(0, &format!("verify --name {STACK}")));
+    let run = run_of(&verified.expect("the README verifies"));
     let found = findings(&run);
     assert_eq!(found.verdict, Verdict::Held, "{:?}", not_held(&found));
     assert_eq!(run.run().unwrap().heartbeat_ms, 0);
-    let fence = std::fs::read_to_string(run.path("events.jsonl")).unwrap();
-    assert!(fence.contains("1 backends ended"), "the fence found the orphan");
+    assert_eq!(ended_by_the_fence(&run), ["1"], "the fence finds the orphan and nobody else");
+}
+
+/// What follows `cargo xtask` in the README's block of the procedure, in order.
+fn procedure() -> Vec<&'static str> {
+    let (_, section) = README.split_once("## The procedure, step by step").unwrap();
+    let (_, block) = section.split_once("```sh\n").unwrap();
+    let (block, _) = block.split_once("```").unwrap();
+    let typed = block.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+    let words: Vec<_> = typed.filter_map(|line| line.strip_prefix("cargo xtask ")).collect();
+    assert_eq!(words.first(), Some(&"up"), "{words:?}");
+    words
+}
+
+/// How many backends the first fence has ended, from its sentence.
+fn ended_by_the_fence(run: &artifacts::RunDir) -> Vec<String> {
+    let of_the_fence = |event: &Event| event.step.as_deref() == Some("fence-writers");
+    let events = run.events().unwrap().into_iter().filter(of_the_fence);
+    let told = events.filter_map(|event| {
+        let EventKind::Note { text } = event.kind else { return None };
+        Some(text.split_once(" backends ended")?.0.to_owned())
+    });
+    told.collect()
 }
 
 /// A backend whose client was killed in the middle of a statement: it goes on and would commit.

@@ -8,7 +8,8 @@ use artifacts::RunDir;
 use artifacts::findings::{CheckResult, Findings, Verdict, Violation};
 use artifacts::ledger::{Change, Entry, Phase, Reader};
 
-pub(crate) const STACK: &str = "ci";
+/// The stack that all tests but one share, one after another.
+pub(crate) const STACK: &str = "test";
 
 /// The program that `cargo xtask` runs.
 pub(crate) fn program() -> PathBuf {
