@@ -225,7 +225,7 @@ impl Ground {
 /// The folders of the stacks below a folder, those of other users included.
 fn stacks(below: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    let mut entries = WalkDir::new(below).max_depth(6).into_iter();
+    let mut entries = WalkDir::new(below).min_depth(1).max_depth(6).into_iter();
     while let Some(entry) = entries.next() {
         // What has just gone is no stack.
         let Ok(path) = entry.map(walkdir::DirEntry::into_path) else { continue };
@@ -322,6 +322,20 @@ mod tests {
         let line = "test result: FAILED. 3 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.08s";
         assert_eq!(parse(line), Some(Count { passed: 3, failed: 2, skipped: 1 }));
         assert_eq!(parse("running 3 tests"), None);
+    }
+
+    #[test]
+    fn stacks_below_a_stack_are_found_and_it_is_not_one_of_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let ours = dir.path().join("pg-cdc-rehearsal/stacks/ci-1");
+        let tests = ours.join("pg-cdc-rehearsal/stacks/test");
+        let user = ours.join("tmp/home/state/pg-cdc-rehearsal/stacks/test-user");
+        for stack in [&tests, &user] {
+            std::fs::create_dir_all(stack.join("postgres/old")).unwrap();
+        }
+        let mut found = stacks(&ours);
+        found.sort();
+        assert_eq!(found, [tests, user]);
     }
 
     #[test]
