@@ -111,7 +111,10 @@ impl Native {
 
     /// Ends every process; with `volumes`, removes the stack's folder.
     pub(crate) async fn down(&mut self, volumes: bool) -> Result<Down> {
-        let mut ended = self.stop_others().await?;
+        // Connect first: a connector whose database is gone takes 10 s to give up.
+        let mut ended =
+            usize::from(self.daemons.stop(CONNECT, first_signal(CONNECT), STOP).await?.was_running);
+        ended += self.stop_others().await?;
         ended += self.stop_warm().await?;
         ended += self.daemons.sweep(None).await?;
         provision::clean(&self.paths);
