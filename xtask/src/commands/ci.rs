@@ -67,11 +67,13 @@ pub(crate) async fn run(args: &Ci, mut signals: Signals) -> anyhow::Result<Outco
     ground.clear().await;
     let total = match result? {
         Ok(total) => total,
-        Err(signal) => return Ok(signal),
+        Err(signal) => {
+            ground.forget_runs();
+            return Ok(signal);
+        }
     };
     if total.failed == 0 {
-        // There may have been no run.
-        let _ = std::fs::remove_dir_all(&ground.runs);
+        ground.forget_runs();
     } else if ground.runs.exists() {
         console::say(&format!("the evidence of the rehearsals: {}", ground.runs.display()));
     }
@@ -195,6 +197,11 @@ impl Ground {
         let tools = &state["tools"]["postgres"]["15"];
         let names = [("PG15_BINDIR", "bindir"), ("PG15_LIBRARY_PATH", "library_path")];
         Ok(names.iter().filter_map(|(name, key)| Some((*name, tools[key].as_str()?.to_owned()))).collect())
+    }
+
+    fn forget_runs(&self) {
+        // There may have been none.
+        let _ = std::fs::remove_dir_all(&self.runs);
     }
 
     /// Ends the command under way and every stack, then removes the folder.
