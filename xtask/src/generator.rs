@@ -27,15 +27,16 @@ fn program() -> anyhow::Result<PathBuf> {
 }
 
 /// Builds the generator, which `cargo xtask` alone does not. Done by `up`, so that a broken build is
-/// told before anything is started; a generator that was named is taken as it is.
+/// told before anything is started; a generator that was named is taken as it is. Built together with
+/// this program: alone, its dependencies would get other features and be built once more.
 pub(crate) fn build(observer: &dyn Observer) -> anyhow::Result<()> {
     if std::env::var_os("PG_CDC_GENERATOR").is_none() {
         let start = Instant::now();
         let sh = Shell::new()?;
         sh.change_dir(project::root());
         let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-        let built = cmd!(sh, "{cargo} build --quiet --package data-generator").quiet().run();
-        let paste = "cargo build --package data-generator".to_owned();
+        let built = cmd!(sh, "{cargo} build --quiet --package xtask --package data-generator").quiet().run();
+        let paste = "cargo build --package xtask --package data-generator".to_owned();
         let (ms, exit) = (start.elapsed().as_millis() as u64, Some(i32::from(built.is_err())));
         observer.event(EventKind::Command { paste, exit, ms, out: None }, None);
         built.context("cannot build the data generator")?;
