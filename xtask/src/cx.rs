@@ -149,3 +149,13 @@ pub(crate) fn config(login: &postgres::Login) -> tokio_postgres::Config {
         .dbname(&login.database);
     config
 }
+
+/// The first component that has died, with the end of its log: what is waited for cannot come.
+pub(crate) fn dead(stack: &Stack, role: Role) -> Option<String> {
+    let services = ["kafka".to_owned(), "connect".to_owned(), format!("postgres-{role}")];
+    let dead = services.into_iter().find(|name| !stack.service(name).is_some_and(|s| s.alive))?;
+    Some(format!(
+        "{dead} has ended, begin anew with: cargo xtask up; the end of its log:\n{}",
+        stack.last_log_lines(&dead)
+    ))
+}

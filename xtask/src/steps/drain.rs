@@ -20,7 +20,7 @@ use stack::{connect, kafka, postgres};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
-use crate::cx::Cx;
+use crate::cx::{self, Cx};
 use crate::runner::or_none;
 use crate::snapshots;
 
@@ -28,6 +28,7 @@ use crate::snapshots;
 const ARRIVAL: Duration = Duration::from_secs(3600);
 /// Above twice the default `offset.flush.interval.ms` of 60 s.
 const STANDSTILL: Duration = Duration::from_secs(130);
+const DOUBT: Duration = Duration::from_secs(2);
 const IDLE: Duration = Duration::from_secs(10);
 
 /// Writes the marker, waits for it, and records the end offsets: after the first drain, the cut.
@@ -48,10 +49,21 @@ pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
         seen: String::new(),
         moved: Instant::now(),
         may_idle: cx.step.role == Role::New,
+        unanswered: false,
     });
     let what = "marker arrived and stored offset at it";
-    let settled =
-        wait::until(&*observer, what, ARRIVAL, || async { watch.lock().await.look().await }).await?;
+    let role = cx.step.role;
+    let stack = &*cx.stack()?;
+    let settled = wait::until(&*observer, what, ARRIVAL, || async {
+        let mut watch = watch.lock().await;
+        match watch.look().await {
+            Probe::NotYet(seen) if watch.doubtful() => {
+                cx::dead(stack, role).map_or(Probe::NotYet(seen), Probe::Never)
+            }
+            seen => seen,
+        }
+    })
+    .await?;
     let watch = watch.into_inner();
     let (arrived, stored, seen) = (watch.arrived.clone(), watch.stored, watch.seen.clone());
     let ends = kafka.ends(&kafka.topics(&names.prefix).await?).await?;
@@ -96,6 +108,8 @@ struct Watch {
     seen: String,
     moved: Instant,
     may_idle: bool,
+    /// The last look got no answer.
+    unanswered: bool,
 }
 
 impl Watch {
@@ -118,10 +132,11 @@ impl Watch {
             Ok(look) => look,
             Err(e) => {
                 // An answer that did not come proves nothing: the clock starts again.
-                self.moved = Instant::now();
+                (self.unanswered, self.moved) = (true, Instant::now());
                 return Probe::NotYet(format!("{last}, {e:#}"));
             }
         };
+        self.unanswered = false;
         if look.seen != self.seen {
             (self.seen, self.moved) = (look.seen, Instant::now());
         }
@@ -134,6 +149,11 @@ impl Watch {
             true => Probe::Never(format!("nothing moved for {} s: {last}, {}", still.as_secs(), self.seen)),
             false => Probe::NotYet(format!("{last}, {}", self.seen)),
         }
+    }
+
+    /// Nothing came for a moment, or an answer did not come: time to look whether somebody has died.
+    fn doubtful(&self) -> bool {
+        self.unanswered || self.moved.elapsed() >= DOUBT
     }
 
     async fn what_moves(&self) -> anyhow::Result<Look> {

@@ -7,12 +7,13 @@ use anyhow::bail;
 use artifacts::snapshot::Role;
 use stack::wait::{self, Probe};
 
-use crate::cx::Cx;
+use crate::cx::{self, Cx};
 use crate::generator;
 use crate::steps::Step;
 
 /// How long the ledger may stand still while changes are still to be made.
 const STANDSTILL: Duration = Duration::from_secs(60);
+const DOUBT: Duration = Duration::from_secs(2);
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 const STOP: Duration = Duration::from_secs(15);
 
@@ -39,7 +40,8 @@ async fn finished(cx: &mut Cx) -> anyhow::Result<()> {
     let ledger = cx.run.path("ledger.jsonl");
     let size = || std::fs::metadata(&ledger).map(|m| m.len()).unwrap_or_default();
     let mut last = (size(), Instant::now());
-    let stack = cx.stack()?;
+    let role = cx.step.role;
+    let stack = &*cx.stack()?;
     wait::until(&*observer, "data generator has made its changes", LONGEST, || {
         let alive = stack.service(generator::SERVICE).is_some_and(|s| s.alive);
         let now = size();
@@ -50,6 +52,8 @@ async fn finished(cx: &mut Cx) -> anyhow::Result<()> {
         async move {
             if !alive {
                 Probe::Ready(())
+            } else if let Some(why) = (still > DOUBT).then(|| cx::dead(stack, role)).flatten() {
+                Probe::Never(why)
             } else if still > STANDSTILL {
                 Probe::Never(format!("the ledger has not grown for {} s", still.as_secs()))
             } else {
