@@ -4,14 +4,14 @@
 //! its stack: those whose pid file was never written are found by that. What decides is always
 //! `/proc`, so that everything here may be called again after a crash of anything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use process_wrap::std::{ChildWrapper, CommandWrap, ProcessSession};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -21,12 +21,14 @@ use crate::command::{User, clean_env, last_lines, status};
 use crate::error::{Error, Result};
 use crate::observe::{Observer, Silent};
 use crate::paths::{create_dir, write_file};
-use crate::procfs::{self, Process};
+use crate::procfs::{self, Environ, Process};
 use crate::wait::{self, Probe, WaitError};
 
 const TAG: &str = "PG_CDC_STACK";
 const SERVICE_TAG: &str = "PG_CDC_SERVICE";
 const KILL_DEADLINE: Duration = Duration::from_secs(10);
+/// How long a process may take to load its program.
+const LOADING: Duration = Duration::from_millis(300);
 const TAIL_LINES: usize = 15;
 const TAIL_BYTES: u64 = 16 << 10;
 
@@ -200,21 +202,23 @@ impl Daemons {
     /// # Errors
     /// Something survives.
     pub(crate) async fn sweep(&self, service: Option<&str>) -> Result<usize> {
-        let left = || -> Vec<Process> {
-            let tagged = self.tagged().into_iter().filter(|(_, s)| service.is_none_or(|wanted| wanted == s));
-            let backends = procfs::all().into_iter().filter(|p| self.is_backend(*p, service));
-            tagged.map(|(p, _)| p).chain(backends).collect()
-        };
-        let first = left();
-        first.iter().for_each(|p| send(*p, Signal::KILL));
+        let mut ended = BTreeSet::new();
+        let start = Instant::now();
         wait::until(&Silent, "end of left-over processes", KILL_DEADLINE, || {
-            let now = left();
+            let (tagged, loading) = self.scan();
+            let tagged = tagged.into_iter().filter(|(_, s)| service.is_none_or(|wanted| wanted == s));
+            let backends = procfs::all().into_iter().filter(|p| self.is_backend(*p, service));
+            let now: Vec<Process> = tagged.map(|(p, _)| p).chain(backends).collect();
             now.iter().for_each(|p| send(*p, Signal::KILL));
-            let names: Vec<String> = now.iter().map(|p| format!("{} ({})", p.pid, p.command())).collect();
+            ended.extend(now.iter().copied());
+            // One that is loading a program does not say whose it is; that lasts milliseconds.
+            let unknown = if start.elapsed() < LOADING { &loading[..] } else { &[] };
+            let names: Vec<String> =
+                now.iter().chain(unknown).map(|p| format!("{} ({})", p.pid, p.command())).collect();
             async move { if names.is_empty() { Probe::Ready(()) } else { Probe::NotYet(names.join(", ")) } }
         })
         .await?;
-        Ok(first.len())
+        Ok(ended.len())
     }
 
     /// Kills everything at once and does not wait: for when there is no time.
@@ -298,11 +302,24 @@ impl Daemons {
 
     /// Processes that were started for this stack, with the name of their service.
     fn tagged(&self) -> Vec<(Process, String)> {
+        self.scan().0
+    }
+
+    /// Those of this stack, and those that cannot be told yet.
+    fn scan(&self) -> (Vec<(Process, String)>, Vec<Process>) {
         let ours = self.dir.as_os_str().as_bytes();
-        let tagged = procfs::all().into_iter().filter(|p| p.variable(TAG).is_some_and(|dir| dir == ours));
-        tagged
-            .filter_map(|p| Some((p, String::from_utf8_lossy(&p.variable(SERVICE_TAG)?).into_owned())))
-            .collect()
+        let (mut tagged, mut loading) = (Vec::new(), Vec::new());
+        for process in procfs::all() {
+            let environ = process.environ();
+            if environ == Environ::Loading {
+                loading.push(process);
+            } else if environ.get(TAG) == Some(ours)
+                && let Some(service) = environ.get(SERVICE_TAG)
+            {
+                tagged.push((process, String::from_utf8_lossy(service).into_owned()));
+            }
+        }
+        (tagged, loading)
     }
 
     /// A backend overwrites its environment with its title, but works in the data folder.

@@ -23,14 +23,37 @@ pub(crate) struct Process {
 struct Stat {
     state: char,
     parent: u32,
+    /// Threads that have not ended yet, the first one always included.
+    threads: u64,
     start: u64,
+    /// Address space in bytes; 0 for a thread of the kernel.
+    size: u64,
+    /// Where the environment begins and ends in memory; 0 while a program is being loaded.
+    environ: [u64; 2],
+}
+
+/// What can be read of the environment of a process.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Environ {
+    /// `NAME=VALUE`, each ended by a zero byte; empty when it may not be read.
+    Read(Vec<u8>),
+    /// It is in the middle of `execve`, or has no variables at all: ask again.
+    Loading,
+}
+
+impl Environ {
+    /// The value of a variable.
+    pub(crate) fn get(&self, name: &str) -> Option<&[u8]> {
+        let Self::Read(bytes) = self else { return None };
+        bytes.split(|b| *b == 0).find_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+    }
 }
 
 impl Process {
-    /// The process that has this id now; none when there is none or it is a zombie.
+    /// The process that has this id now; none when there is none or it has ended.
     pub(crate) fn of(pid: u32) -> Option<Self> {
         let stat = stat(pid)?;
-        (!is_dead(stat.state)).then_some(Self { pid, start: stat.start })
+        (!stat.is_dead()).then_some(Self { pid, start: stat.start })
     }
 
     /// Whether it still runs.
@@ -58,14 +81,20 @@ impl Process {
         line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kb| kb * 1024)
     }
 
-    /// A variable of the environment it was started with.
-    pub(crate) fn variable(self, name: &str) -> Option<Vec<u8>> {
-        let environ = fs::read(format!("/proc/{}/environ", self.pid)).ok()?;
-        let value = environ.split(|b| *b == 0).find_map(|entry| {
-            let rest = entry.strip_prefix(name.as_bytes())?;
-            rest.strip_prefix(b"=")
-        })?;
-        Some(value.to_vec())
+    /// The environment it was started with.
+    pub(crate) fn environ(self) -> Environ {
+        let range = || stat(self.pid).map(|stat| (stat.size, stat.environ));
+        let before = range();
+        let Ok(bytes) = fs::read(format!("/proc/{}/environ", self.pid)) else {
+            return Environ::Read(Vec::new());
+        };
+        match (before, range()) {
+            // `execve` takes the memory away in mid-read, and fills the new one in later.
+            (Some((size, old)), Some((_, new))) if size > 0 && (new[0] == new[1] || old != new) => {
+                Environ::Loading
+            }
+            _ => Environ::Read(bytes),
+        }
     }
 
     /// Its working directory.
@@ -117,8 +146,11 @@ fn listening_inodes(table: &str, port: u16) -> Vec<String> {
         .collect()
 }
 
-fn is_dead(state: char) -> bool {
-    matches!(state, 'Z' | 'X' | 'x')
+impl Stat {
+    /// The first thread of a killed process can be a zombie while the others still hold its ports.
+    fn is_dead(&self) -> bool {
+        matches!(self.state, 'Z' | 'X' | 'x') && self.threads <= 1
+    }
 }
 
 fn stat(pid: u32) -> Option<Stat> {
@@ -131,7 +163,10 @@ fn parse_stat(text: &str) -> Option<Stat> {
     Some(Stat {
         state: fields.first()?.chars().next()?,
         parent: fields.get(1)?.parse().ok()?,
+        threads: fields.get(17)?.parse().ok()?,
         start: fields.get(19)?.parse().ok()?,
+        size: fields.get(20)?.parse().ok()?,
+        environ: [fields.get(47)?.parse().ok()?, fields.get(48)?.parse().ok()?],
     })
 }
 
@@ -141,8 +176,12 @@ mod tests {
 
     #[test]
     fn a_name_with_parentheses_does_not_shift_the_fields() {
-        let text = "42 (a ) b) Z 7 42 42 0 -1 4 1 2 3 4 5 6 7 8 20 0 1 0 98765 1 2";
-        assert_eq!(parse_stat(text), Some(Stat { state: 'Z', parent: 7, start: 98765 }));
+        let rest: Vec<String> = (3..=52).map(|field| field.to_string()).collect();
+        let text = format!("42 (a ) b) {}", rest.join(" ").replacen('3', "Z", 1));
+        let stat = parse_stat(&text).unwrap();
+        let expected = Stat { state: 'Z', parent: 4, threads: 20, start: 22, size: 23, environ: [50, 51] };
+        assert_eq!(stat, expected);
+        assert!(!stat.is_dead() && Stat { threads: 1, ..stat }.is_dead(), "threads hold ports");
         assert_eq!(parse_stat("42 (torn"), None);
     }
 
@@ -159,6 +198,25 @@ mod tests {
         while process.is_alive() && start.elapsed().as_secs() < 5 {}
         assert!(!process.is_alive(), "a zombie is dead although it was not waited for");
         child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_process_that_loads_a_program_is_not_taken_for_one_without_environment() {
+        let again = "[ $1 = 0 ] && exec sleep 60 || exec sh -c \"$0\" \"$0\" $(($1 - 1))";
+        let mut child = std::process::Command::new("sh");
+        let mut child = child.args(["-c", again, again, "1000"]).env("MARK", "ours").spawn().unwrap();
+        let process = Process::of(child.id()).unwrap();
+        let mut loading = 0;
+        while process.command() != "sleep 60" {
+            let environ = process.environ();
+            if environ.get("MARK") != Some(b"ours") {
+                assert_eq!(environ, Environ::Loading);
+                loading += 1;
+            }
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(loading > 0, "never met in the middle of it");
     }
 
     #[test]

@@ -29,6 +29,8 @@ fn alive(stack: &Stack) -> Vec<String> {
 fn kill_9(stack: &Stack, service: &str) {
     let pid = stack.service(service).unwrap().pid.unwrap();
     assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
+    // The signal works when the kernel comes to it.
+    while stack.service(service).unwrap().alive {}
 }
 
 const ALL: [&str; 4] = ["connect", "kafka", "postgres-new", "postgres-old"];

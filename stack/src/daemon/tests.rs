@@ -1,5 +1,3 @@
-use std::time::Instant;
-
 use super::*;
 
 const SOON: Duration = Duration::from_secs(5);
