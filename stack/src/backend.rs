@@ -12,7 +12,7 @@ use crate::doctor::{self, Check};
 use crate::error::{Error, Result};
 use crate::native::Native;
 use crate::observe::Shared;
-use crate::state::Secrets;
+use crate::state::{Secrets, Transfer};
 
 const LONGEST_NAME: usize = 32;
 
@@ -30,7 +30,7 @@ pub struct Options {
 /// Where the components answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoints {
-    /// The servers; empty before the first `up`.
+    /// The servers; empty before the first `up`, without the old one after an upgrade in place.
     pub postgres: BTreeMap<Role, PostgresEndpoint>,
     /// `127.0.0.1:PORT`
     pub kafka: String,
@@ -50,7 +50,7 @@ pub struct PostgresEndpoint {
 }
 
 impl Endpoints {
-    /// A server; none before the first `up`.
+    /// A server; none before the first `up`, and none for the old one after an upgrade in place.
     pub fn postgres(&self, role: Role) -> Option<&PostgresEndpoint> {
         self.postgres.get(&role)
     }
@@ -126,6 +126,33 @@ impl Stack {
     pub async fn replace_postgres(&mut self, observer: &Shared) -> Result<()> {
         let Backend::Native(native) = &mut self.backend;
         native.replace_postgres(observer).await
+    }
+
+    /// Shuts the old server down, makes the new cluster out of its files by pg_upgrade and starts the
+    /// new server on the old one's port. The old files stay, and what pg_upgrade logs is copied to
+    /// `logs`. May be repeated after a crash; when it has ended well, it only starts the new server.
+    ///
+    /// # Errors
+    /// The shutdown is held up (by whom); pg_upgrade fails, and if its `--check` did, the old server
+    /// runs again; an interrupted `--link`, after which neither cluster can be trusted.
+    pub async fn upgrade_in_place(
+        &mut self,
+        transfer: Transfer,
+        logs: &Path,
+        observer: &Shared,
+    ) -> Result<()> {
+        let Backend::Native(native) = &mut self.backend;
+        native.upgrade_in_place(transfer, logs, observer).await
+    }
+
+    /// Deletes the files of the old server after an upgrade in place; returns how many bytes that
+    /// frees.
+    ///
+    /// # Errors
+    /// There was none, it has not ended well, or the new server does not run.
+    pub fn decommission(&mut self) -> Result<u64> {
+        let Backend::Native(native) = &mut self.backend;
+        native.decommission()
     }
 
     /// Stops a server by a fast shutdown and, after 90 s, by SIGKILL. Its data stays.

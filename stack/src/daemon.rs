@@ -178,22 +178,40 @@ impl Daemons {
     /// # Errors
     /// It survives even that.
     pub(crate) async fn stop(&self, service: &str, signal: Signal, deadline: Duration) -> Result<ExitInfo> {
-        let mut info = ExitInfo { code: None, killed: false, was_running: false };
-        if let Some(process) = self.find(service) {
-            info.was_running = true;
-            send(process, signal);
-            let what = format!("end of {service} (process {})", process.pid);
-            if gone(&what, process, deadline).await.is_err() {
-                info.killed = true;
+        match self.ask_to_end(service, signal, deadline).await {
+            Ok(info) => Ok(info),
+            Err((process, _)) => {
                 kill_group(process);
-                gone(&what, process, KILL_DEADLINE).await?;
+                gone(&end_of(service, process), process, KILL_DEADLINE).await?;
+                Ok(ExitInfo { killed: true, ..self.ended(service, true) })
             }
         }
-        if let Some(mut child) = self.children().remove(service) {
-            info.code = child.try_wait().ok().flatten().and_then(|status| status.code());
+    }
+
+    /// As [`Daemons::stop`], but one that does not end in time is left alone.
+    ///
+    /// # Errors
+    /// It still runs.
+    pub(crate) async fn ask_to_end(
+        &self,
+        service: &str,
+        signal: Signal,
+        deadline: Duration,
+    ) -> std::result::Result<ExitInfo, (Process, WaitError)> {
+        let process = self.find(service);
+        if let Some(process) = process {
+            send(process, signal);
+            gone(&end_of(service, process), process, deadline).await.map_err(|e| (process, e))?;
         }
+        Ok(self.ended(service, process.is_some()))
+    }
+
+    /// Forgets a service that has ended.
+    fn ended(&self, service: &str, was_running: bool) -> ExitInfo {
+        let child = self.children().remove(service);
+        let code = child.and_then(|mut child| child.try_wait().ok().flatten()).and_then(|end| end.code());
         let _ = fs::remove_file(self.pid_file(service));
-        Ok(info)
+        ExitInfo { code, killed: false, was_running }
     }
 
     /// Kills what is left of the given services, or of all: children whose parent was killed,
@@ -247,7 +265,7 @@ impl Daemons {
             let answer = ask();
             async move {
                 if !alive {
-                    return Probe::Never(self.end_of(service));
+                    return Probe::Never(self.exit_of(service));
                 }
                 answer.await.map_or_else(Probe::NotYet, Probe::Ready)
             }
@@ -260,7 +278,7 @@ impl Daemons {
         Error::Component { cause, log: self.log(service), tail: self.log_tail(service) }
     }
 
-    fn end_of(&self, service: &str) -> String {
+    fn exit_of(&self, service: &str) -> String {
         let status =
             self.children().get_mut(service).and_then(|child| child.try_wait().ok().flatten()).map(status);
         status.map_or_else(
@@ -336,6 +354,10 @@ impl Daemons {
     fn children(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Box<dyn ChildWrapper>>> {
         self.children.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn end_of(service: &str, process: Process) -> String {
+    format!("end of {service} (process {})", process.pid)
 }
 
 async fn gone(what: &str, process: Process, deadline: Duration) -> std::result::Result<(), WaitError> {

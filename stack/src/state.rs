@@ -36,9 +36,39 @@ pub(crate) struct State {
     pub(crate) tools: Tools,
     /// The clusters there are, and whether they should run.
     pub(crate) postgres: BTreeMap<Role, bool>,
+    /// Set from the moment when pg_upgrade may change files of the old cluster.
+    #[serde(default)]
+    pub(crate) in_place: Option<InPlace>,
     /// Bytes in each log when the rehearsal began.
     #[serde(default)]
     pub(crate) log_marks: BTreeMap<String, u64>,
+}
+
+/// How pg_upgrade brings the files of the old cluster into the new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transfer {
+    /// They are copied; the old cluster stays as it was.
+    Copy,
+    /// Both clusters have the same files; the old one must not be started any more.
+    Link,
+}
+
+impl std::fmt::Display for Transfer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Copy => "copy",
+            Self::Link => "link",
+        })
+    }
+}
+
+/// An upgrade in place: the new server has the port of the old one, which does not run any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct InPlace {
+    pub(crate) transfer: Transfer,
+    /// pg_upgrade has ended well.
+    pub(crate) done: bool,
 }
 
 /// Where the programs are.
@@ -112,6 +142,7 @@ impl State {
             locale,
             tools,
             postgres: BTreeMap::new(),
+            in_place: None,
             log_marks: BTreeMap::new(),
         }
     }

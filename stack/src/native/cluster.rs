@@ -10,7 +10,7 @@ use artifacts::snapshot::Role;
 use rustix::fs::{Gid, Uid, chown};
 use tokio_postgres::NoTls;
 
-use super::{Native, first_signal, port_of, service_of};
+use super::{Native, first_signal, major_of, port_of, service_of};
 use crate::command::{Command, SHORT, User};
 use crate::daemon::Spec;
 use crate::error::{Error, Result};
@@ -47,49 +47,37 @@ impl Native {
         self.daemons.stop(&service, first_signal(&service), STOP).await?;
         self.daemons.sweep(Some(&service)).await?;
         self.clear_log(&service);
-        let home = self.cluster(role);
-        remove_dir(&home)?;
-        self.init(role, &home, observer).await?;
+        // The servers of a pair agree: without checksums, which initdb makes by default from 18 on.
+        self.init(role, &without_checksums(major_of(self.state()?, role)), observer).await?;
         self.run_postgres(role, observer).await?;
         self.create_database(role).await
     }
 
     /// The folder of a cluster: `data`, and nothing that outlives it.
-    fn cluster(&self, role: Role) -> PathBuf {
+    pub(super) fn cluster(&self, role: Role) -> PathBuf {
         self.dir.join("postgres").join(role.to_string())
     }
 
-    async fn init(&self, role: Role, home: &Path, observer: &Shared) -> Result<()> {
+    /// An empty cluster in place of what the role had.
+    pub(super) async fn init(&self, role: Role, layout: &[String], observer: &Shared) -> Result<()> {
         let (state, tools) = (self.state()?, self.tools_of(role)?);
         let user = User::for_postgres();
+        let home = &self.cluster(role);
+        remove_dir(home)?;
         create_dir(home)?;
         give_to(home, user)?;
         let password = home.join("password");
         write_file(&password, &self.secrets.postgres, 0o600)?;
         give_to(&password, user)?;
         let data = home.join("data");
-        let mut initdb = tools
+        let initdb = tools
             .command("initdb")
-            .args([
-                "--username=postgres",
-                "--auth=scram-sha-256",
-                "--encoding=UTF8",
-                "--no-sync",
-                "--no-instructions",
-            ])
+            .args(["--username=postgres", "--auth=scram-sha-256", "--encoding=UTF8"])
+            .args(["--no-sync", "--no-instructions"])
             .args([format!("--locale={}", state.locale)])
             .args([format!("--pwfile={}", password.display())])
-            .args([format!("--pgdata={}", data.display())]);
-        // From 18 on they are the default; the servers of a pair must agree.
-        if tools
-            .version
-            .split('.')
-            .next()
-            .and_then(|n| n.parse::<u32>().ok())
-            .is_some_and(|major| major >= 18)
-        {
-            initdb = initdb.args(["--no-data-checksums"]);
-        }
+            .args([format!("--pgdata={}", data.display())])
+            .args(layout);
         let initdb = initdb.cwd(home).user(user).tags(self.daemons.tags(&format!("initdb-{role}")));
         let result = initdb.run(&format!("initdb of the {role} server"), SHORT, &**observer).await;
         fs::remove_file(&password).map_err(Error::io("remove", &password))?;
@@ -158,13 +146,18 @@ impl Native {
     }
 }
 
+/// The flag of initdb for a cluster without data checksums; before 18 that is the default.
+pub(super) fn without_checksums(major: u32) -> Vec<String> {
+    if major >= 18 { vec!["--no-data-checksums".into()] } else { Vec::new() }
+}
+
 /// The innermost cause is the one that says something.
 fn reason(e: &tokio_postgres::Error) -> String {
     let source = std::error::Error::source(e);
     source.map_or_else(|| e.to_string(), ToString::to_string)
 }
 
-fn give_to(path: &Path, user: Option<User>) -> Result<()> {
+pub(super) fn give_to(path: &Path, user: Option<User>) -> Result<()> {
     let Some(user) = user else { return Ok(()) };
     chown(path, Some(Uid::from_raw(user.uid)), Some(Gid::from_raw(user.gid)))
         .map_err(|e| Error::io("give away", path)(e.into()))?;

@@ -82,6 +82,10 @@ impl Native {
     /// A fresh new server beside the old one, which goes on running.
     pub(crate) async fn replace_postgres(&mut self, observer: &Shared) -> Result<()> {
         // Its port has been free since `up`: somebody else may have taken it.
+        if self.state()?.in_place.is_some() {
+            let text = "the old server was upgraded in place: begin anew with: cargo xtask up";
+            return Err(Error::Refused(text.into()));
+        }
         let state = self.state()?.clone();
         let ports = self.settle_ports(Some(&state), state.ports.standard)?;
         self.state_mut()?.ports.postgres_new = ports.postgres_new;
@@ -105,6 +109,9 @@ impl Native {
         if !self.state()?.postgres.contains_key(&role) {
             return Err(Error::Refused(format!("the stack '{}' has no {role} server", self.options.name)));
         }
+        if role == Role::Old {
+            self.old_may_start()?;
+        }
         self.set_wanted(role, true)?;
         self.run_postgres(role, observer).await
     }
@@ -126,7 +133,7 @@ impl Native {
         Ok(Down { ended })
     }
 
-    fn set_wanted(&mut self, role: Role, wanted: bool) -> Result<()> {
+    pub(super) fn set_wanted(&mut self, role: Role, wanted: bool) -> Result<()> {
         let dir = self.dir.clone();
         let state = self.state_mut()?;
         state.postgres.insert(role, wanted);

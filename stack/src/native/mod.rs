@@ -5,6 +5,7 @@ mod cluster;
 mod jvm;
 mod lifecycle;
 mod logs;
+mod upgrade;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -103,8 +104,9 @@ impl Native {
             port: port_of(state, role),
             version: self.tools_of(role).map(|tools| tools.version.clone()).unwrap_or_default(),
         };
+        let roles: &[Role] = if state.in_place.is_some() { &[Role::New] } else { &[Role::Old, Role::New] };
         Endpoints {
-            postgres: [Role::Old, Role::New].map(|role| (role, server(role))).into(),
+            postgres: roles.iter().map(|role| (*role, server(*role))).collect(),
             kafka: format!("127.0.0.1:{}", state.ports.kafka),
             connect: format!("http://127.0.0.1:{}", state.ports.connect),
         }
@@ -214,8 +216,8 @@ fn major_of(state: &State, role: Role) -> u32 {
 
 fn port_of(state: &State, role: Role) -> u16 {
     match role {
-        Role::Old => state.ports.postgres_old,
-        Role::New => state.ports.postgres_new,
+        Role::New if state.in_place.is_none() => state.ports.postgres_new,
+        Role::Old | Role::New => state.ports.postgres_old,
     }
 }
 

@@ -1,0 +1,414 @@
+//! An upgrade in place: pg_upgrade makes the new cluster out of the files of the old one, and the
+//! new server takes over the old one's port. The old files stay until they are decommissioned.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use artifacts::redact::Redactor;
+use artifacts::snapshot::Role;
+use tempfile::TempDir;
+
+use super::cluster::{give_to, without_checksums};
+use super::{Native, first_signal, major_of, service_of};
+use crate::command::{Command, DUMP, SHORT, User};
+use crate::error::{Error, Result};
+use crate::observe::Shared;
+use crate::paths::{create_dir, remove_dir, write_file};
+use crate::procfs;
+use crate::progress;
+use crate::state::{InPlace, PostgresTools, Transfer};
+
+const PG_UPGRADE: &str = "pg_upgrade";
+/// A fast shutdown writes a checkpoint; what takes longer is held up by a connection.
+const SHUTDOWN: Duration = Duration::from_secs(45);
+/// With its terminating zero the path of a socket has at most 108 bytes, the port 5 of them.
+const LONGEST_SOCKET_DIR: usize = 107 - "/.s.PGSQL.65535".len();
+
+impl Native {
+    /// Shuts the old server down, makes the new cluster by pg_upgrade and starts its server on the
+    /// old one's port. Copies what pg_upgrade logs to `logs`. A half-made cluster of an earlier try is made anew.
+    pub(crate) async fn upgrade_in_place(
+        &mut self,
+        transfer: Transfer,
+        logs: &Path,
+        observer: &Shared,
+    ) -> Result<()> {
+        if self.state()?.in_place.is_some_and(|upgrade| upgrade.done) {
+            return self.start_postgres(Role::New, observer).await;
+        }
+        self.take_back().await?;
+        self.shut_down_cleanly(observer).await?;
+        let upgrade = self.prepare(transfer, observer).await?;
+        if let Err(e) = self.pg_upgrade(&upgrade, &["--check"], &logs.join("check"), observer).await {
+            // Nothing has been changed yet.
+            self.start_postgres(Role::Old, observer).await?;
+            return Err(e);
+        }
+        self.set_in_place(InPlace { transfer, done: false })?;
+        self.pg_upgrade(&upgrade, &[], &logs.join("upgrade"), observer).await?;
+        self.set_in_place(InPlace { transfer, done: true })?;
+        upgrade.clear()?;
+        self.start_postgres(Role::New, observer).await
+    }
+
+    /// Deletes the files of the old cluster after an upgrade in place; returns their size in bytes,
+    /// files that the new cluster shares not counted.
+    pub(crate) fn decommission(&mut self) -> Result<u64> {
+        let refused = |text: &str| Err(Error::Refused(text.into()));
+        match self.state()?.in_place {
+            None => {
+                return refused(
+                    "no server of this stack was upgraded in place: there is nothing to decommission",
+                );
+            }
+            Some(upgrade) if !upgrade.done => {
+                return refused(
+                    "pg_upgrade has not ended well, the old files may still be needed: repeat it with: cargo xtask upgrade-database",
+                );
+            }
+            Some(_) => {}
+        }
+        if self.daemons.find(&service_of(Role::New)).is_none() {
+            return refused(
+                "the new server does not run, the old files may still be needed: look at it first: cargo xtask ps",
+            );
+        }
+        let home = self.cluster(Role::Old);
+        if !home.exists() {
+            return refused("the files of the old server have been removed already");
+        }
+        let bytes = own_bytes(&home);
+        remove_dir(&home)?;
+        let dir = self.dir.clone();
+        let state = self.state_mut()?;
+        state.postgres.remove(&Role::Old);
+        state.write(&dir)?;
+        Ok(bytes)
+    }
+
+    /// Whether the old server may be started on its files.
+    pub(super) fn old_may_start(&self) -> Result<()> {
+        let upgrade = self.state()?.in_place;
+        if self.files_linked() || upgrade.is_some_and(|upgrade| upgrade.transfer == Transfer::Link) {
+            return Err(Error::Refused(
+                "the new cluster has the same files (pg_upgrade --link): starting the old server would destroy \
+                 both; begin anew with: cargo xtask up"
+                    .into(),
+            ));
+        }
+        if upgrade.is_some() {
+            return Err(Error::Refused(
+                "the old server was upgraded in place and the new one has its port; begin anew with: cargo xtask up"
+                    .into(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// pg_upgrade has given the control file of the old cluster another name: it has begun to link.
+    fn files_linked(&self) -> bool {
+        self.cluster(Role::Old).join("data/global/pg_control.old").exists()
+    }
+
+    /// After an interrupted try: ends what it left, and gives the old cluster back its name.
+    async fn take_back(&mut self) -> Result<()> {
+        self.daemons.sweep(Some(PG_UPGRADE)).await?;
+        let service = service_of(Role::New);
+        self.daemons.stop(&service, first_signal(&service), SHUTDOWN).await?;
+        if self.files_linked() {
+            // The last thing that pg_upgrade does is to start the new server: it may have written.
+            return Err(Error::Refused(
+                "pg_upgrade --link was interrupted when both clusters had the same files already: neither can be \
+                 trusted; begin anew with: cargo xtask up"
+                    .into(),
+            ));
+        }
+        let dir = self.dir.clone();
+        let state = self.state_mut()?;
+        state.in_place = None;
+        state.postgres.remove(&Role::New);
+        state.write(&dir)
+    }
+
+    fn set_in_place(&mut self, upgrade: InPlace) -> Result<()> {
+        let dir = self.dir.clone();
+        let state = self.state_mut()?;
+        state.in_place = Some(upgrade);
+        state.postgres.insert(Role::Old, false);
+        if upgrade.done {
+            state.postgres.insert(Role::New, true);
+        }
+        state.write(&dir)
+    }
+
+    /// Ends the old server by a fast shutdown: pg_upgrade refuses any other end. One that has crashed
+    /// is started once more for it.
+    async fn shut_down_cleanly(&mut self, observer: &Shared) -> Result<()> {
+        let service = service_of(Role::Old);
+        if self.daemons.find(&service).is_none() && !self.control(observer).await?.clean {
+            self.start_postgres(Role::Old, observer).await?;
+        }
+        self.set_wanted(Role::Old, false)?;
+        let end = self.daemons.ask_to_end(&service, first_signal(&service), SHUTDOWN).await;
+        let end = end.map_err(|(process, cause)| {
+            let children = procfs::all().into_iter().filter(|p| p.parent() == Some(process.pid));
+            let titles = children.map(|p| format!("process {} ({})", p.pid, p.command()));
+            let senders: Vec<String> = titles.filter(|title| title.contains("walsender")).collect();
+            let held = match senders.join(", ") {
+                none if none.is_empty() => "by no replication connection; see its log".to_owned(),
+                some => format!("by {some}; release the slot: cargo xtask stop-connector"),
+            };
+            Error::Refused(format!(
+                "{cause}; the shutdown is held up {held}, then repeat: cargo xtask upgrade-database"
+            ))
+        });
+        if let Err(e) = end {
+            self.set_wanted(Role::Old, true)?;
+            return Err(e);
+        }
+        let control = self.control(observer).await?;
+        if !control.clean {
+            return Err(Error::Refused(format!(
+                "the old cluster is '{}', not 'shut down', which pg_upgrade needs: repeat: cargo xtask upgrade-database",
+                control.state
+            )));
+        }
+        Ok(())
+    }
+
+    /// What the control file of the old cluster says.
+    async fn control(&self, observer: &Shared) -> Result<Control> {
+        let data = self.cluster(Role::Old).join("data");
+        let ask = self.tools_of(Role::Old)?.command("pg_controldata").args(["-D"]).args([&data]);
+        Ok(Control::of(&ask.run("pg_controldata of the old cluster", SHORT, &**observer).await?))
+    }
+
+    /// An empty new cluster of the old one's layout, and all that pg_upgrade is told.
+    async fn prepare(&mut self, transfer: Transfer, observer: &Shared) -> Result<Upgrade> {
+        let control = self.control(observer).await?;
+        self.clear_log(&service_of(Role::New));
+        self.init(Role::New, &control.layout(major_of(self.state()?, Role::New)), observer).await?;
+        let (old, new) = (self.cluster(Role::Old), self.cluster(Role::New));
+        let user = User::for_postgres();
+        let pgpass = new.join("pgpass");
+        write_file(&pgpass, &format!("*:*:*:postgres:{}\n", self.secrets.postgres), 0o600)?;
+        give_to(&pgpass, user)?;
+        let socket = SocketDir::for_cluster(&new, user)?;
+        let (from, to) = (self.tools_of(Role::Old)?, self.tools_of(Role::New)?);
+        let ports = &self.state()?.ports;
+        let command = to
+            .command(PG_UPGRADE)
+            .args(["--old-bindir"])
+            .args([programs(from, &new, user)?])
+            .args(["--new-bindir"])
+            .args([&to.bindir])
+            .args(["--old-datadir"])
+            .args([old.join("data")])
+            .args(["--new-datadir"])
+            .args([new.join("data")])
+            .args([
+                "--username=postgres",
+                "--retain",
+                "--no-sync",
+                &format!("--socketdir={}", socket.path().display()),
+            ])
+            .args([
+                format!("--old-port={}", ports.postgres_old),
+                format!("--new-port={}", ports.postgres_new),
+            ])
+            .args((transfer == Transfer::Link).then_some("--link"))
+            .env("PGPASSFILE", pgpass.display().to_string())
+            .cwd(&new)
+            .user(user)
+            .tags(self.daemons.tags(PG_UPGRADE));
+        Ok(Upgrade { command, pgpass, output: new.join("data/pg_upgrade_output.d"), _socket: socket })
+    }
+
+    async fn pg_upgrade(
+        &self,
+        upgrade: &Upgrade,
+        extra: &[&str],
+        logs: &Path,
+        observer: &Shared,
+    ) -> Result<()> {
+        let what = [&[PG_UPGRADE], extra].concat().join(" ");
+        let task = progress::Task::start(what.clone());
+        let result = upgrade.command.clone().args(extra).run(&what, DUMP, &**observer).await;
+        // Servers that it has started end with it, unless it was killed.
+        self.daemons.sweep(Some(PG_UPGRADE)).await?;
+        keep_logs(&upgrade.output, logs, &Redactor::new(self.secrets.all()))?;
+        result?;
+        task.done();
+        Ok(())
+    }
+}
+
+/// All that pg_upgrade is told. Dropped, it leaves no socket behind.
+struct Upgrade {
+    command: Command,
+    pgpass: PathBuf,
+    output: PathBuf,
+    _socket: SocketDir,
+}
+
+impl Upgrade {
+    fn clear(&self) -> Result<()> {
+        fs::remove_file(&self.pgpass).map_err(Error::io("remove", &self.pgpass))
+    }
+}
+
+/// Where the servers that pg_upgrade starts have their sockets: beside the cluster, or in a temporary
+/// folder when its path is too long.
+enum SocketDir {
+    Beside(PathBuf),
+    Temporary(TempDir),
+}
+
+impl SocketDir {
+    fn for_cluster(home: &Path, user: Option<User>) -> Result<Self> {
+        if home.as_os_str().len() <= LONGEST_SOCKET_DIR {
+            return Ok(Self::Beside(home.into()));
+        }
+        let tmp = Path::new("/tmp");
+        let dir =
+            tempfile::Builder::new().prefix("pg-cdc-").tempdir_in(tmp).map_err(Error::io("write to", tmp))?;
+        give_to(dir.path(), user)?;
+        Ok(Self::Temporary(dir))
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Beside(path) => path,
+            Self::Temporary(dir) => dir.path(),
+        }
+    }
+}
+
+/// The folder of a version's programs. Those that need private libraries are wrapped: programs of the
+/// other version, which pg_upgrade runs as well, must not see these.
+fn programs(tools: &PostgresTools, home: &Path, user: Option<User>) -> Result<PathBuf> {
+    let Some(libraries) = &tools.library_path else { return Ok(tools.bindir.clone()) };
+    let dir = home.join("old-bin");
+    create_dir(&dir)?;
+    for entry in fs::read_dir(&tools.bindir).map_err(Error::io("read", &tools.bindir))?.flatten() {
+        let wrapper = dir.join(entry.file_name());
+        let text = Command::new(entry.path()).env("LD_LIBRARY_PATH", libraries).paste();
+        write_file(&wrapper, &format!("#!/bin/sh\nexec env {text} \"$@\"\n"), 0o755)?;
+        fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755))
+            .map_err(Error::io("open up", &wrapper))?;
+        give_to(&wrapper, user)?;
+    }
+    Ok(dir)
+}
+
+/// What `pg_controldata` says.
+#[derive(Debug, PartialEq)]
+struct Control {
+    state: String,
+    clean: bool,
+    checksums: bool,
+    segment_mb: u64,
+}
+
+impl Control {
+    fn of(text: &str) -> Self {
+        let value = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            line.unwrap_or_default().trim().to_owned()
+        };
+        let state = value("Database cluster state");
+        Self {
+            clean: state == "shut down",
+            state,
+            checksums: value("Data page checksum version") != "0",
+            segment_mb: value("Bytes per WAL segment").parse::<u64>().unwrap_or(16 << 20) >> 20,
+        }
+    }
+
+    /// The flags of initdb for a cluster that pg_upgrade accepts as the successor.
+    fn layout(&self, major: u32) -> Vec<String> {
+        let mut flags = vec![format!("--wal-segsize={}", self.segment_mb)];
+        flags.extend(if self.checksums { vec!["--data-checksums".into()] } else { without_checksums(major) });
+        flags
+    }
+}
+
+/// Copies the logs of the newest try, without secrets.
+fn keep_logs(output: &Path, dest: &Path, redactor: &Redactor) -> Result<()> {
+    let mut tries: Vec<PathBuf> =
+        fs::read_dir(output).into_iter().flatten().flatten().map(|e| e.path()).collect();
+    tries.sort();
+    let Some(newest) = tries.pop() else { return Ok(()) };
+    create_dir(dest)?;
+    let files = [newest.join("log"), newest]
+        .into_iter()
+        .flat_map(|dir| fs::read_dir(dir).into_iter().flatten().flatten());
+    for path in files.map(|file| file.path()).filter(|path| path.is_file()) {
+        let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
+        let copy = dest.join(path.file_name().unwrap_or_default());
+        fs::write(&copy, redactor.text(&String::from_utf8_lossy(&bytes)))
+            .map_err(Error::io("write", &copy))?;
+    }
+    Ok(())
+}
+
+/// Bytes of the files below a folder that have no other name.
+fn own_bytes(dir: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let bytes = entries.filter_map(|entry| Some((entry.path(), fs::symlink_metadata(entry.path()).ok()?)));
+    bytes
+        .map(|(path, m)| match m.is_dir() {
+            true => own_bytes(&path),
+            false if m.nlink() == 1 => m.blocks() * 512,
+            false => 0,
+        })
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_new_cluster_is_laid_out_as_the_old_one() {
+        let text = "Database cluster state:               in production\n\
+                    Bytes per WAL segment:                67108864\n\
+                    Data page checksum version:           0\n";
+        let control = Control::of(text);
+        assert!(!control.clean && control.state == "in production");
+        assert_eq!(control.layout(17), ["--wal-segsize=64"]);
+        assert_eq!(control.layout(18), ["--wal-segsize=64", "--no-data-checksums"]);
+        let with = Control::of(
+            &text
+                .replace("version:           0", "version:           1")
+                .replace("in production", "shut down"),
+        );
+        assert!(with.clean);
+        assert_eq!(with.layout(18), ["--wal-segsize=64", "--data-checksums"]);
+    }
+
+    #[test]
+    fn a_long_path_gets_a_short_socket_folder() {
+        let short = Path::new("/var/lib/x");
+        assert_eq!(SocketDir::for_cluster(short, None).unwrap().path(), short);
+        let long = PathBuf::from(format!("/{}", "x".repeat(LONGEST_SOCKET_DIR)));
+        let dir = SocketDir::for_cluster(&long, None).unwrap();
+        assert!(dir.path().starts_with("/tmp") && dir.path().exists());
+    }
+
+    #[test]
+    fn programs_with_private_libraries_are_wrapped() {
+        let dir = tempfile::tempdir().unwrap();
+        let bindir = dir.path().join("bin");
+        fs::create_dir(&bindir).unwrap();
+        fs::write(bindir.join("postgres"), "#!/bin/sh\necho \"$LD_LIBRARY_PATH $1\"\n").unwrap();
+        fs::set_permissions(bindir.join("postgres"), fs::Permissions::from_mode(0o755)).unwrap();
+        let tools = PostgresTools { version: "15.18".into(), bindir, library_path: Some("/a b".into()) };
+        let wrapped = programs(&tools, dir.path(), None).unwrap().join("postgres");
+        let out = std::process::Command::new(wrapped).arg("-V").output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&out.stdout), "/a b -V\n");
+    }
+}
