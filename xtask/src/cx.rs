@@ -10,6 +10,7 @@ use artifacts::snapshot::Role;
 use stack::observe::{Observer, Shared};
 use stack::{Stack, connect, kafka, postgres};
 
+use crate::failpoint;
 use crate::recorder::Recorder;
 use crate::steps::Step;
 
@@ -90,9 +91,14 @@ impl Cx {
         format!("{}/{name}", self.step.folder())
     }
 
+    /// A place inside the step where a test may let the program die.
+    pub(crate) fn reach(&self, point: &str) {
+        failpoint::reach(self.step, point);
+    }
+
     /// Whether a safeguard is kept.
     pub(crate) fn keeps(&self, safeguard: &str) -> bool {
-        !self.info.safeguards.left_out.iter().any(|s| s == safeguard)
+        self.info.keeps(safeguard)
     }
 
     /// Changes `run.json`: names and versions become known in `up`.

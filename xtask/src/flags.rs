@@ -32,6 +32,9 @@ pub(crate) enum Command {
     /// Stop every process of the stack; with --volumes remove its data as well
     #[command(after_help = "Example: cargo xtask down --volumes")]
     Down(Down),
+    /// Delete the files of the old server after an upgrade in place; there is no way back then
+    #[command(after_help = "Example: cargo xtask decommission --yes")]
+    Decommission(Decommission),
     /// Ask Kafka Connect for the state of connector and task
     #[command(after_help = "Example: cargo xtask status")]
     Status(StackArgs),
@@ -91,8 +94,19 @@ pub(crate) enum Ports {
 /// How the upgrade is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum UpgradeOption {
+    /// In place, by pg_upgrade
+    A,
     /// A new instance, filled by pg_dump and pg_restore
     B,
+}
+
+/// How pg_upgrade brings the files of the old cluster into the new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Transfer {
+    /// The old cluster stays as it was
+    Copy,
+    /// Both have the same files: no time, no room, no way back
+    Link,
 }
 
 /// Where the WAL of the old server stands, compared with that of the new one.
@@ -102,6 +116,33 @@ pub(crate) enum LsnCase {
     Ahead,
     /// The new server is past the stored offset
     Behind,
+    /// The old server is ahead, until the new one passes the stored offset while it is written to
+    Overtaken,
+}
+
+/// What becomes of the connector's stored offset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Offsets {
+    /// Replaced by the position of the new slot
+    Rebase,
+    /// Deleted; the connector starts at the new slot, without a snapshot (snapshot.mode=no_data)
+    Reset,
+    /// Left as it is
+    Keep,
+}
+
+/// Debezium's `offset.mismatch.strategy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum MismatchStrategy {
+    /// The stored offset is taken as it is
+    NoValidation,
+    /// The slot is advanced to the stored offset
+    TrustOffset,
+    /// The connector starts at the slot
+    TrustSlot,
+    /// Whichever is further
+    TrustGreaterLsn,
 }
 
 /// What is rehearsed. Named once, these are kept in run.json; a step refuses to contradict it.
@@ -117,12 +158,23 @@ pub(crate) struct RehearsalArgs {
     /// Major version after [default: 16]
     #[arg(long)]
     pub(crate) to: Option<u32>,
-    /// Where the WAL of the old server stands, compared with that of the new one [default: ahead]
+    /// How pg_upgrade brings the files into the new cluster; option a only [default: copy]
+    #[arg(long, value_enum)]
+    pub(crate) transfer: Option<Transfer>,
+    /// Where the WAL of the old server stands, compared with that of the new one; with option a always
+    /// behind [default: ahead]
     #[arg(long, value_enum)]
     pub(crate) lsn_case: Option<LsnCase>,
-    /// Safeguards to leave out, separated by commas: drain, rebase-offsets
+    /// Safeguards to leave out, separated by commas: writers-first, fence, drain, stop-connector,
+    /// keep-publication, repoint-connector, rebase-offsets
     #[arg(long, value_delimiter = ',', value_name = "SAFEGUARD")]
     pub(crate) without: Vec<String>,
+    /// What becomes of the stored offset; `keep` is --without rebase-offsets [default: rebase]
+    #[arg(long, value_enum)]
+    pub(crate) offsets: Option<Offsets>,
+    /// What Debezium does when stored offset and slot disagree [default: that of Debezium, no_validation]
+    #[arg(long, value_enum)]
+    pub(crate) mismatch_strategy: Option<MismatchStrategy>,
     /// Run the connector without heartbeat
     #[arg(long)]
     pub(crate) no_heartbeat: bool,
@@ -179,6 +231,9 @@ pub(crate) struct Upgrade {
     pub(crate) rehearsal: RehearsalArgs,
     #[command(flatten)]
     pub(crate) stack: StackArgs,
+    /// Go on with the newest run of the stack, from the first step that it has not done
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) resume: bool,
     /// Leave the stack running after a held verdict as well
     #[arg(long)]
     pub(crate) keep_up: bool,
@@ -223,6 +278,16 @@ pub(crate) struct Down {
     /// Remove the backups only
     #[arg(long)]
     pub(crate) backups: bool,
+}
+
+/// Flags of `decommission`.
+#[derive(Debug, Args)]
+pub(crate) struct Decommission {
+    #[command(flatten)]
+    pub(crate) stack: StackArgs,
+    /// Really delete them
+    #[arg(long)]
+    pub(crate) yes: bool,
 }
 
 /// Flags of `tidy`.

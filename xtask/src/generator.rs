@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::Context;
 use artifacts::events::EventKind;
 use artifacts::ledger::Phase;
-use artifacts::run::Workload;
+use artifacts::run::{Run, Workload};
 use artifacts::snapshot::Role;
 use stack::observe::Observer;
 use xshell::{Shell, cmd};
@@ -63,6 +63,11 @@ pub(crate) fn options(workload: &Workload) -> Vec<String> {
     options
 }
 
+/// Whether the workload has no end of its own: without `writers-first` it outlives the connector.
+pub(crate) fn goes_on(info: &Run, phase: Phase) -> bool {
+    phase == Phase::Before && !info.keeps("writers-first") && info.workload.changes != Some(0)
+}
+
 /// Starts it against one of the databases; its password travels in the environment.
 pub(crate) async fn start(cx: &mut Cx, role: Role, phase: Phase) -> anyhow::Result<()> {
     let program = program()?;
@@ -83,7 +88,11 @@ pub(crate) async fn start(cx: &mut Cx, role: Role, phase: Phase) -> anyhow::Resu
         format!("--phase={phase}"),
         format!("--summary={}", summary.display()),
     ];
-    args.extend(options(&info.workload));
+    let mut workload = info.workload.clone();
+    if goes_on(&info, phase) {
+        (workload.changes, workload.duration_s) = (None, None);
+    }
+    args.extend(options(&workload));
     let env = [("PGPASSWORD".to_owned(), login.password)];
     cx.stack()?.spawn(SERVICE, &program, &args, &env).await?;
     cx.note(&format!("{} {}", program.display(), args.join(" ")));

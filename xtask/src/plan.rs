@@ -6,18 +6,19 @@ use stack::Stack;
 
 use crate::console;
 use crate::generator;
-use crate::steps::{STEPS, Step};
+use crate::steps::{self, Step};
 
 /// Prints the plan of a whole rehearsal.
 pub(crate) fn all(info: &Run, stack: &Stack) {
-    STEPS.iter().for_each(|step| one(step, info, stack));
+    steps::plan(info).into_iter().for_each(|step| one(step, info, stack));
 }
 
 /// Prints the plan of a step.
 pub(crate) fn one(step: &Step, info: &Run, stack: &Stack) {
-    let out = step.safeguard.is_some_and(|name| info.safeguards.left_out.iter().any(|s| s == name));
-    console::data(&format!("# {:02} {}{}", step.no(), step.name, if out { " (left out)" } else { "" }));
-    if !out {
+    let skipped = step.skipped(info);
+    let why = skipped.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+    console::data(&format!("# {:02} {}{why}", step.no(), step.name));
+    if skipped.is_none() {
         step.commands.iter().for_each(|command| console::data(&fill(command, step.role, info, stack)));
     }
 }

@@ -9,7 +9,7 @@ use artifacts::{RunDir, SCHEMA, row, time};
 use stack::Stack;
 
 use crate::exit::Usage;
-use crate::flags::{LsnCase, RehearsalArgs, StackArgs, WorkloadArgs};
+use crate::flags::{LsnCase, Offsets, RehearsalArgs, StackArgs, Transfer, UpgradeOption, WorkloadArgs};
 use crate::{project, steps};
 
 const MAJORS: [u32; 4] = [15, 16, 17, 18];
@@ -27,7 +27,7 @@ pub(crate) fn new_run(args: &RehearsalArgs, stack: &StackArgs) -> anyhow::Result
     }
     if to <= from {
         let text = format!(
-            "--from {from} --to {to}: the target must be newer than the source, pg_dump and pg_restore only go upwards"
+            "--from {from} --to {to}: the target must be newer than the source, pg_upgrade and pg_restore only go upwards"
         );
         return Err(Usage(text).into());
     }
@@ -36,18 +36,20 @@ pub(crate) fn new_run(args: &RehearsalArgs, stack: &StackArgs) -> anyhow::Result
         id: String::new(),
         tool: project::tool(),
         opened_at: time::now(),
-        option: "b".into(),
+        option: option(args.option.unwrap_or(UpgradeOption::B)).into(),
         from,
         to,
-        transfer: None,
-        lsn_case: lsn_case(args.lsn_case.unwrap_or(LsnCase::Ahead)).into(),
+        transfer: transfer(args)?,
+        lsn_case: lsn_case(lsn_case_of(args)?).into(),
         stack: StackName { name: stack.name.clone(), kind: "native".into() },
         kafka: "kraft".into(),
         format: "json".into(),
         names: names(1),
-        safeguards: safeguards(&args.without)?,
+        safeguards: safeguards(&without(args))?,
         as_written: false,
         heartbeat_ms: if args.no_heartbeat { 0 } else { 1000 },
+        offsets: if args.offsets == Some(Offsets::Reset) { "reset" } else { "rebase" }.into(),
+        mismatch_strategy: args.mismatch_strategy.map(flag),
         audit: args.audit,
         allow_repeats: args.allow_repeats,
         workload: workload(&args.workload)?,
@@ -70,11 +72,67 @@ pub(crate) fn names(generation: u64) -> Names {
     }
 }
 
+fn option(option: UpgradeOption) -> &'static str {
+    match option {
+        UpgradeOption::A => "a",
+        UpgradeOption::B => "b",
+    }
+}
+
+/// `copy` or `link` for option a; option b moves no files.
+fn transfer(args: &RehearsalArgs) -> anyhow::Result<Option<String>> {
+    match (args.option, args.transfer) {
+        (Some(UpgradeOption::A), how) => Ok(Some(how.map_or("copy", transfer_word).into())),
+        (_, None) => Ok(None),
+        (_, Some(how)) => {
+            let text =
+                format!("--transfer {} is for --option a: option b moves no files", transfer_word(how));
+            Err(Usage(text).into())
+        }
+    }
+}
+
+fn transfer_word(how: Transfer) -> &'static str {
+    match how {
+        Transfer::Copy => "copy",
+        Transfer::Link => "link",
+    }
+}
+
+/// pg_upgrade puts the new server's WAL behind the end of the old one's: in place, the new server is
+/// always past the stored offset.
+fn lsn_case_of(args: &RehearsalArgs) -> anyhow::Result<LsnCase> {
+    match (args.option, args.lsn_case) {
+        (Some(UpgradeOption::A), None | Some(LsnCase::Behind)) => Ok(LsnCase::Behind),
+        (Some(UpgradeOption::A), Some(case)) => {
+            let text = format!(
+                "--lsn-case {} cannot be with --option a: pg_upgrade begins the new WAL behind the end of the old one",
+                lsn_case(case)
+            );
+            Err(Usage(text).into())
+        }
+        (_, case) => Ok(case.unwrap_or(LsnCase::Ahead)),
+    }
+}
+
 fn lsn_case(case: LsnCase) -> &'static str {
     match case {
         LsnCase::Ahead => "ahead",
         LsnCase::Behind => "behind",
+        LsnCase::Overtaken => "overtaken",
     }
+}
+
+/// What is left out; `--offsets keep` is another word for one of them.
+fn without(args: &RehearsalArgs) -> Vec<String> {
+    let mut without = args.without.clone();
+    without.extend((args.offsets == Some(Offsets::Keep)).then(|| "rebase-offsets".to_owned()));
+    without
+}
+
+/// The word of a flag's value.
+fn flag(value: impl clap::ValueEnum) -> String {
+    value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
 fn safeguards(without: &[String]) -> anyhow::Result<Safeguards> {
@@ -154,6 +212,20 @@ pub(crate) fn all_runs() -> Vec<PathBuf> {
     paths
 }
 
+/// The newest run of the stack of that name.
+///
+/// # Errors
+/// There is none, or it cannot be read.
+pub(crate) fn newest(stack: &str) -> anyhow::Result<RunDir> {
+    for path in all_runs() {
+        let run = RunDir::open(&path)?;
+        if run.run()?.stack.name == stack {
+            return Ok(run);
+        }
+    }
+    Err(Usage(format!("there is no run of the stack '{stack}': begin one with: cargo xtask up")).into())
+}
+
 /// The run whose databases a stack holds; none before the first `up`.
 pub(crate) fn current(stack: &Stack) -> Option<PathBuf> {
     let text = std::fs::read_to_string(stack.state_dir().join(CURRENT)).ok()?;
@@ -179,7 +251,8 @@ pub(crate) fn contradictions(info: &Run, args: &RehearsalArgs) -> anyhow::Result
     };
     let Mix { insert, update, delete } = kept.mix;
     let given = [
-        ("--option", args.option.map(|_| "b".into()), info.option.clone()),
+        ("--option", args.option.map(|v| option(v).into()), info.option.clone()),
+        ("--transfer", args.transfer.map(|v| transfer_word(v).into()), or_none(info.transfer.clone())),
         ("--from", args.from.map(|v| text(&v)), text(&info.from)),
         ("--to", args.to.map(|v| text(&v)), text(&info.to)),
         ("--lsn-case", args.lsn_case.map(|v| lsn_case(v).into()), info.lsn_case.clone()),
@@ -193,6 +266,12 @@ pub(crate) fn contradictions(info: &Run, args: &RehearsalArgs) -> anyhow::Result
         ("--row-size", w.row_size.map(|v| text(&v)), text(&kept.row_size)),
         ("--seed", w.seed.map(|v| text(&v)), text(&kept.seed)),
         ("--seed-rows", w.seed_rows.map(|v| text(&v)), text(&kept.seed_rows)),
+        (
+            "--offsets",
+            args.offsets.map(flag),
+            if info.keeps("rebase-offsets") { info.offsets.clone() } else { "keep".into() },
+        ),
+        ("--mismatch-strategy", args.mismatch_strategy.map(flag), or_none(info.mismatch_strategy.clone())),
         ("--without", (!args.without.is_empty()).then(|| set(&args.without)), set(&info.safeguards.left_out)),
         ("--no-heartbeat", switch(args.no_heartbeat), switched(info.heartbeat_ms == 0)),
         ("--audit", switch(args.audit), switched(info.audit)),
@@ -211,8 +290,14 @@ pub(crate) fn contradictions(info: &Run, args: &RehearsalArgs) -> anyhow::Result
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// A run as it is asked for, with safeguards left out.
+    pub(crate) fn run(without: &[&str]) -> Run {
+        let without = without.iter().map(|name| (*name).to_owned()).collect();
+        new_run(&RehearsalArgs { without, ..Default::default() }, &stack()).unwrap()
+    }
 
     fn stack() -> StackArgs {
         StackArgs {
@@ -228,6 +313,17 @@ mod tests {
         let args = RehearsalArgs { from: Some(16), to: Some(15), ..Default::default() };
         let error = new_run(&args, &stack()).unwrap_err();
         assert!(error.is::<Usage>() && error.to_string().contains("must be newer"), "{error}");
+    }
+
+    #[test]
+    fn in_place_the_wal_of_the_new_server_is_always_past_the_old_one() {
+        let mut args = RehearsalArgs { option: Some(UpgradeOption::A), ..Default::default() };
+        let info = new_run(&args, &stack()).unwrap();
+        assert_eq!((&*info.lsn_case, info.transfer.as_deref()), ("behind", Some("copy")));
+        args.lsn_case = Some(LsnCase::Ahead);
+        assert!(new_run(&args, &stack()).unwrap_err().to_string().contains("--lsn-case ahead cannot be"));
+        let args = RehearsalArgs { transfer: Some(Transfer::Link), ..Default::default() };
+        assert!(new_run(&args, &stack()).unwrap_err().to_string().contains("is for --option a"));
     }
 
     #[test]

@@ -9,15 +9,17 @@ use artifacts::findings::Verdict;
 use artifacts::redact::Redactor;
 use artifacts::run::Run;
 use artifacts::{Lsn, RunDir};
-use stack::observe::Observer;
-use stack::{Stack, StackLock};
+use stack::Stack;
+use stack::observe::{Observer, Shared};
 
-use crate::console;
 use crate::cx::Cx;
-use crate::exit::Outcome;
+use crate::exit::{Outcome, Usage};
+use crate::progress::Progress;
 use crate::recorder::Recorder;
+use crate::request;
 use crate::sampler::Sampler;
-use crate::steps::{Kind, STEPS, Step};
+use crate::steps::{self, Kind, Step};
+use crate::{console, failpoint};
 
 /// A run that is being worked on.
 pub(crate) struct Runner {
@@ -25,25 +27,26 @@ pub(crate) struct Runner {
     pub(crate) info: Run,
     pub(crate) stack: Option<Stack>,
     recorder: Arc<Recorder>,
-    /// Held while the stack is being worked on.
-    _lock: Option<StackLock>,
 }
 
 impl Runner {
     /// Opens the events of a run. `stack` is none for derived steps.
-    pub(crate) fn open(run: RunDir, info: Run, stack: Option<(Stack, StackLock)>) -> anyhow::Result<Self> {
-        let (stack, lock) = stack.unzip();
+    pub(crate) fn open(run: RunDir, info: Run, stack: Option<Stack>) -> anyhow::Result<Self> {
         let secrets = stack.as_ref().map(|s| s.secrets().all()).unwrap_or_default();
         let recorder = Recorder::open(run.clone(), Redactor::new(secrets), stack.is_none())?;
         let recorder = Arc::new(recorder);
-        Ok(Self { run, info, stack, recorder, _lock: lock })
+        Ok(Self { run, info, stack, recorder })
     }
 
-    /// All steps in order. A failing step ends the run, unless a safeguard was left out: then it is
+    /// All steps in order that have not been done yet. A failing step ends the run, unless a safeguard was left out: then it is
     /// a result, and the closing steps and the verdict follow.
     pub(crate) async fn all(&mut self) -> anyhow::Result<()> {
         let mut failure: Option<anyhow::Error> = None;
-        for step in &STEPS {
+        let progress = Progress::of(&self.run)?;
+        if progress.is_done(&steps::STEPS[0]) {
+            self.wake().await?;
+        }
+        for step in steps::plan(&self.info).into_iter().filter(|step| !progress.is_done(step)) {
             if failure.is_some() && step.kind == Kind::Procedure {
                 continue;
             }
@@ -68,14 +71,33 @@ impl Runner {
         Ok(())
     }
 
+    /// Starts again what of the stack has died since the run was left.
+    async fn wake(&mut self) -> anyhow::Result<()> {
+        let Some(stack) = &mut self.stack else { return Ok(()) };
+        let id = self.run.id();
+        if request::current(stack).as_deref() != Some(self.run.root()) {
+            let text = format!(
+                "the stack no longer has the databases of {id}: begin a new run with: cargo xtask up"
+            );
+            return Err(Usage(text).into());
+        }
+        let observer: Shared = self.recorder.clone();
+        stack.ensure_running(&observer).await.with_context(|| format!("cannot go on with {id}"))?;
+        // A task that has lost its database or its worker does not always begin again by itself.
+        let connect = stack::connect::Client::new(&stack.endpoints().connect, observer)?;
+        let connector = &self.info.names.connector;
+        if connect.quiet().status(connector).await.is_ok_and(|status| status.failure().is_some()) {
+            connect.restart(connector, true, true).await?;
+        }
+        Ok(())
+    }
+
     /// One step: skipped when its safeguard is left out, timed and recorded otherwise.
     pub(crate) async fn one(&mut self, step: &'static Step) -> anyhow::Result<()> {
         let start = Instant::now();
         self.recorder.start_step(step)?;
-        if let Some(name) =
-            step.safeguard.filter(|name| self.info.safeguards.left_out.iter().any(|s| s == name))
-        {
-            let why = format!("left out: --without {name}");
+        failpoint::reach(step, "start");
+        if let Some(why) = step.skipped(&self.info) {
             self.finish(start, StepResult::Skipped, Some(why.clone()));
             console::step("skipped", step.no(), step.name, &why);
             return Ok(());
@@ -94,10 +116,11 @@ impl Runner {
         if let Some(stack) = cx.into_stack() {
             self.stack = Some(stack);
         }
+        failpoint::reach(step, "end");
         let error = result.as_ref().err().map(|e| format!("{e:#}"));
         let outcome = if error.is_some() { StepResult::Failed } else { StepResult::Ok };
         self.finish(start, outcome, error);
-        let result = result.and_then(|()| if step.name == "collect" { self.seal() } else { Ok(()) });
+        let result = result.and_then(|()| if step.name == "collect" { self.seal(step) } else { Ok(()) });
         let seconds = start.elapsed().as_secs_f64();
         let mark = if result.is_ok() { "ok" } else { "FAILED" };
         console::step(mark, step.no(), step.name, &format!("{seconds:.1} s  {said}"));
@@ -112,9 +135,10 @@ impl Runner {
     }
 
     /// The last event of the evidence is the one that says that it is sealed.
-    fn seal(&self) -> anyhow::Result<()> {
+    fn seal(&self, step: &Step) -> anyhow::Result<()> {
         self.recorder.event(EventKind::Sealed, None);
         self.recorder.check()?;
+        failpoint::reach(step, "seal");
         let sums = artifacts::seal::sums(self.run.root())?;
         self.run.write_text(artifacts::run_dir::SUMS, &sums)?;
         self.recorder.seal()

@@ -120,7 +120,13 @@ fn attribute(
 /// The connector's configuration for one of the databases.
 pub(crate) fn connector_config(cx: &mut Cx, role: Role) -> anyhow::Result<connector::Config> {
     let login = cx.login(role, Who::Debezium)?;
-    Ok(connector::config(&cx.info.names, &login, cx.info.heartbeat_ms)?)
+    let mut config = connector::config(&cx.info.names, &login, cx.info.heartbeat_ms)?;
+    let strategy = cx.info.mismatch_strategy.clone();
+    config.extend(strategy.map(|strategy| ("offset.mismatch.strategy".to_owned(), strategy)));
+    if role == Role::New && cx.info.offsets == "reset" {
+        config.insert("snapshot.mode".into(), "no_data".into());
+    }
+    Ok(config)
 }
 
 /// RUNNING is ready; FAILED never gets better by waiting, its trace says why.

@@ -26,6 +26,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use artifacts::ledger::Phase;
+use artifacts::run::Run;
 use artifacts::snapshot::Role;
 use clap::{Args, FromArgMatches};
 
@@ -39,7 +40,7 @@ pub(crate) struct Step {
     pub(crate) name: &'static str,
     /// The section of the original README that it replaces; empty: it is not in there.
     pub(crate) readme: &'static str,
-    /// The safeguard that leaves it out.
+    /// The safeguard that it is, or that decides how it is done.
     pub(crate) safeguard: Option<&'static str>,
     /// What it does and what it waits for.
     pub(crate) about: &'static str,
@@ -70,6 +71,15 @@ impl Step {
         STEPS.iter().position(|s| s.name == self.name).map_or(0, |i| i as u32 + 1)
     }
 
+    /// Why a run does without this step; none when it has to be done.
+    pub(crate) fn skipped(&self, info: &Run) -> Option<String> {
+        if self.name == "repoint-connector" && info.option == "a" {
+            return Some("not needed: in place, the new server has the port of the old one".into());
+        }
+        let safeguard = self.safeguard.filter(|name| SKIPPED.contains(name) && !info.keeps(name))?;
+        Some(format!("left out: --without {safeguard}"))
+    }
+
     /// The phase of the rehearsal.
     pub(crate) fn phase(&self) -> Phase {
         match self.role {
@@ -85,7 +95,17 @@ impl Step {
 }
 
 /// Safeguards that can be left out.
-pub(crate) const LEAVABLE: [&str; 2] = ["drain", "rebase-offsets"];
+pub(crate) const LEAVABLE: [&str; 7] = [
+    "writers-first",
+    "fence",
+    "drain",
+    "stop-connector",
+    "keep-publication",
+    "repoint-connector",
+    "rebase-offsets",
+];
+/// Without these a step does not happen; without the others it happens otherwise.
+const SKIPPED: [&str; 4] = ["fence", "drain", "repoint-connector", "rebase-offsets"];
 
 /// Safeguards of the procedure, in the order of the table, each once.
 pub(crate) fn safeguards() -> Vec<&'static str> {
@@ -96,6 +116,20 @@ pub(crate) fn safeguards() -> Vec<&'static str> {
         }
     }
     list
+}
+
+/// The steps of a run in their order. Without `writers-first` the connector is stopped before the
+/// workload, as the original README does.
+pub(crate) fn plan(info: &Run) -> Vec<&'static Step> {
+    let mut plan: Vec<&Step> = STEPS.iter().collect();
+    if !info.keeps("writers-first") {
+        let late = |step: &&Step| matches!(step.name, "stop-generator" | "fence-writers");
+        let (writers, mut rest): (Vec<_>, Vec<_>) = plan.into_iter().partition(late);
+        let behind = rest.iter().position(|step| step.name == "stop-connector").map_or(0, |at| at + 1);
+        rest.splice(behind..behind, writers);
+        plan = rest;
+    }
+    plan
 }
 
 /// The step of that name.
@@ -153,7 +187,7 @@ pub(crate) static STEPS: [Step; 25] = [
         "Dumps the database in custom format, with roles (without passwords) beside it; lists and checksums the dump.",
         ["pg_dumpall --globals-only --no-role-passwords -f globals.sql", "pg_dump -F c -f {database}.dump {database}", "pg_restore --list {database}.dump"]),
     step!("upgrade-database", "Step 5", None, New, Procedure, upgrade_database,
-        "Starts a new instance of the target version, creates the roles, restores the dump and runs ANALYZE.",
+        "Option b: starts a new instance of the target version, creates the roles, restores the dump and runs ANALYZE. Option a: shuts the old server down and makes the new cluster out of its files by pg_upgrade, on the same port.",
         ["{start-new}", "{psql} -f globals.sql", "pg_restore --exit-on-error -d {database} {database}.dump", "{psql} -c ANALYZE"]),
     step!("capture-restored", "", None, New, Procedure, capture,
         "Writes snapshots/restored.json: the new database before anything writes to it.",

@@ -43,6 +43,12 @@ pub struct Run {
     /// Heartbeat interval of the connector in milliseconds; 0 is none.
     #[serde(default)]
     pub heartbeat_ms: u64,
+    /// What becomes of the stored offset: `rebase` or `reset`.
+    #[serde(default = "rebase")]
+    pub offsets: String,
+    /// Debezium's `offset.mismatch.strategy`; null leaves its default, `no_validation`.
+    #[serde(default)]
+    pub mismatch_strategy: Option<String>,
     /// An audit table filled by triggers counts the changes a second time.
     #[serde(default)]
     pub audit: bool,
@@ -53,6 +59,17 @@ pub struct Run {
     pub workload: Workload,
     /// Component name to version.
     pub versions: BTreeMap<String, String>,
+}
+
+fn rebase() -> String {
+    "rebase".into()
+}
+
+impl Run {
+    /// Whether the procedure is followed with this safeguard.
+    pub fn keeps(&self, safeguard: &str) -> bool {
+        !self.safeguards.left_out.iter().any(|name| name == safeguard)
+    }
 }
 
 /// Version of the tool.

@@ -341,6 +341,8 @@ fn run(plan: &Plan) -> Run {
         as_written: false,
         heartbeat_ms: 1000,
         audit: false,
+        offsets: "rebase".into(),
+        mismatch_strategy: None,
         allow_repeats: false,
         workload: Workload {
             seed: plan.seed,

@@ -86,6 +86,12 @@ impl Status {
         self.connector == State::Stopped && self.tasks.is_empty()
     }
 
+    /// Connector and all tasks are PAUSED.
+    pub fn paused(&self) -> bool {
+        let all = self.tasks.iter().all(|task| task.state == State::Paused);
+        self.connector == State::Paused && all
+    }
+
     /// The failure of connector or task in a line: the causes of its stack trace.
     pub fn failure(&self) -> Option<String> {
         let of_task = self.tasks.iter().find(|task| task.state == State::Failed);

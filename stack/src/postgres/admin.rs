@@ -98,6 +98,14 @@ impl Client {
         Ok(true)
     }
 
+    /// Drops the publication if it is there.
+    ///
+    /// # Errors
+    /// As [`Client::execute`].
+    pub async fn drop_publication(&self, name: &str) -> Result<()> {
+        self.execute(&format!("DROP PUBLICATION IF EXISTS {}", identifier(name))).await
+    }
+
     /// `REPLICA IDENTITY FULL` for a table (`public.orders`).
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use super::{Signals, open_stack};
 use crate::exit::{Outcome, Usage};
 use crate::flags::StepArgs;
 use crate::plan;
+use crate::progress::Progress;
 use crate::request;
 use crate::runner::Runner;
 use crate::steps::{self, Kind, StepCommand};
@@ -23,19 +24,19 @@ pub(crate) async fn run(command: StepCommand, mut signals: Signals) -> anyhow::R
     if args.dry_run {
         return dry_run(step, &args);
     }
-    let stack = if derived {
-        None
-    } else {
-        let lock = StackLock::acquire(&args.stack.name, false)?;
-        Some((open_stack(&args.stack)?, lock))
-    };
+    // The state is read under the lock: nobody changes it in between.
+    let _lock = if derived { None } else { Some(StackLock::acquire(&args.stack.name, false)?) };
+    let stack = if derived { None } else { Some(open_stack(&args.stack)?) };
     let run = match &stack {
         Some(_) if step.name == "up" => new_run(&args)?,
-        Some((stack, _)) => current_run(stack, &args)?,
+        Some(stack) => current_run(stack, &args)?,
         None => derived_run(&args)?,
     };
     let info = run.run()?;
     request::contradictions(&info, &args.rehearsal)?;
+    if !derived {
+        Progress::of(&run)?.admits(step, &info)?;
+    }
     let mut runner = Runner::open(run, info, stack)?;
     let result = tokio::select! {
         result = runner.one(step) => result,
@@ -102,12 +103,5 @@ fn derived_run(args: &StepArgs) -> anyhow::Result<RunDir> {
     if let Some(dir) = &args.run {
         return Ok(RunDir::open(dir)?);
     }
-    for path in request::all_runs() {
-        let run = RunDir::open(&path)?;
-        if run.run()?.stack.name == args.stack.name {
-            return Ok(run);
-        }
-    }
-    let text = format!("there is no run of the stack '{}': begin one with: cargo xtask up", args.stack.name);
-    Err(Usage(text).into())
+    request::newest(&args.stack.name)
 }

@@ -6,19 +6,19 @@ use anyhow::Context;
 use artifacts::RunDir;
 use artifacts::events::EventKind;
 use artifacts::findings::Verdict;
-use stack::StackLock;
+use stack::{Stack, StackLock};
 
 use super::{Signals, open_stack};
-use crate::exit::Outcome;
+use crate::exit::{Outcome, Usage};
 use crate::flags::{StackArgs, Upgrade};
 use crate::request;
 use crate::runner::Runner;
 use crate::{console, plan};
 
-/// Opens a run, rehearses, and takes the stack down after a held verdict.
+/// Opens a run, or goes on with one; rehearses, and takes the stack down after a held verdict.
 pub(crate) async fn run(args: Upgrade, mut signals: Signals) -> anyhow::Result<Outcome> {
-    let mut info = request::new_run(&args.rehearsal, &args.stack)?;
     if args.dry_run {
+        let info = request::new_run(&args.rehearsal, &args.stack)?;
         plan::all(&info, &open_stack(&args.stack)?);
         return Ok(Outcome::Done);
     }
@@ -26,6 +26,35 @@ pub(crate) async fn run(args: Upgrade, mut signals: Signals) -> anyhow::Result<O
     // The state is read under the lock: nobody changes it in between.
     let lock = StackLock::acquire(&args.stack.name, false)?;
     let stack = open_stack(&args.stack)?;
+    let mut runner = if args.resume { resume(&args, stack)? } else { begin(&args, stack)? };
+    let result = tokio::select! {
+        result = runner.all() => result.map(|()| None),
+        number = signals.next() => Ok(Some(number)),
+    };
+    match result {
+        Ok(None) => {}
+        Ok(Some(number)) => {
+            left_standing(&args.stack, true);
+            return Ok(runner.interrupted(number));
+        }
+        Err(e) => {
+            left_standing(&args.stack, true);
+            return Err(e);
+        }
+    }
+    let verdict = runner.verdict()?;
+    if verdict == Verdict::Held && !args.keep_up {
+        open_stack(&args.stack)?.down(false).await.context("cannot take the stack down")?;
+    } else {
+        left_standing(&args.stack, false);
+    }
+    drop(lock);
+    conclude(&runner, verdict, start)?;
+    Ok(Outcome::Verdict(verdict))
+}
+
+fn begin(args: &Upgrade, stack: Stack) -> anyhow::Result<Runner> {
+    let mut info = request::new_run(&args.rehearsal, &args.stack)?;
     console::say(&format!(
         "rehearsing PostgreSQL {} to {}, option {}, on the native stack '{}' (the only backend so far)",
         info.from, info.to, info.option, args.stack.name
@@ -35,38 +64,35 @@ pub(crate) async fn run(args: Upgrade, mut signals: Signals) -> anyhow::Result<O
     }
     let run = request::open(&mut info)?;
     console::say(&format!("evidence in runs/{}", run.id()));
-    let mut runner = Runner::open(run, info, Some((stack, lock)))?;
-    let result = tokio::select! {
-        result = runner.all() => result.map(|()| None),
-        number = signals.next() => Ok(Some(number)),
-    };
-    match result {
-        Ok(None) => {}
-        Ok(Some(number)) => {
-            left_standing(&args.stack);
-            return Ok(runner.interrupted(number));
-        }
-        Err(e) => {
-            left_standing(&args.stack);
-            return Err(e);
-        }
-    }
-    let verdict = runner.verdict()?;
-    if verdict == Verdict::Held && !args.keep_up {
-        let mut stack = runner.stack.take().context("the stack is gone")?;
-        stack.down(false).await.context("cannot take the stack down")?;
-    } else {
-        left_standing(&args.stack);
-    }
-    conclude(&runner, verdict, start)?;
-    Ok(Outcome::Verdict(verdict))
+    Runner::open(run, info, Some(stack))
 }
 
-fn left_standing(args: &StackArgs) {
+/// The newest run of the stack, from the first step that it has not done.
+fn resume(args: &Upgrade, stack: Stack) -> anyhow::Result<Runner> {
+    let run = request::newest(&args.stack.name)?;
+    let info = run.run()?;
+    request::contradictions(&info, &args.rehearsal)?;
+    if run.path("report.html").exists() {
+        let text =
+            format!("{} has its verdict and report: begin a new run with: cargo xtask upgrade", run.id());
+        return Err(Usage(text).into());
+    }
+    console::say(&format!("going on with runs/{}", run.id()));
+    let stack = if run.is_sealed() { None } else { Some(stack) };
+    Runner::open(run, info, stack)
+}
+
+/// Says what is left, and how to go on when the run has no verdict yet.
+fn left_standing(args: &StackArgs, unfinished: bool) {
+    let name = if args.name == "lab" { String::new() } else { format!(" --name {}", args.name) };
+    if unfinished {
+        console::say(&format!(
+            "go on from the step that was not done with: cargo xtask upgrade --resume{name}"
+        ));
+    }
     if !open_stack(args).is_ok_and(|stack| stack.processes().iter().any(|p| p.alive)) {
         return;
     }
-    let name = if args.name == "lab" { String::new() } else { format!(" --name {}", args.name) };
     console::say(&format!("the stack is left standing for inspection; end it with: cargo xtask down{name}"));
 }
 

@@ -32,6 +32,7 @@ pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
         })
         .await?;
     writer.finish()?;
+    cx.reach("consumed");
     let settled = super::drain::of_phase(cx, Role::New)?.map(|d| d.settled);
     cx.run.write(
         "collected.json",

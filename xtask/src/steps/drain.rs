@@ -37,6 +37,7 @@ pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
     let nonce = snapshots::nonce();
     let (observer, kafka, pg) = (cx.observer(), cx.kafka()?.quiet(), cx.pg(cx.step.role).await?);
     let marker = pg.emit_marker(&nonce).await?;
+    cx.reach("marked");
     let watch = Mutex::new(Watch {
         search: search(kafka.clone(), format!("{}.message", names.prefix), nonce.clone()),
         arrived: None,

@@ -21,6 +21,7 @@ pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
     let role = cx.step.role;
     let pg = cx.pg(role).await?;
     let ended = pg.fence(WRITER_ROLE, FENCE).await?.terminated;
+    cx.reach("fenced");
     let path = cx.run.path("ledger.jsonl");
     let unknown = unknown_fates(&path, cx.step.phase())?;
     let (mut settled, open) = (0, unknown.len());

@@ -27,11 +27,17 @@ pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
         .with_context(|| format!("there is no slot {} on the new server", names.slot))?;
     let n = target(&row, pg.wal_lsn().await?)?;
     let connect = cx.connect()?;
+    if cx.info.offsets == "reset" {
+        connect.delete_offsets(&names.connector).await?;
+        cx.say(format!("deleted; with snapshot.mode=no_data the connector starts at the slot, {n}"));
+        return Ok(());
+    }
     if connect.offsets(&names.connector).await?.incremental_snapshot() {
         bail!("an incremental snapshot is in flight, its progress would be lost: let it end first");
     }
     let partition = json!({ "server": names.prefix });
     connect.patch_offsets(&names.connector, &partition, &connect::rebased(n)).await?;
+    cx.reach("patched");
     let (observer, quiet) = (cx.observer(), connect.quiet());
     wait::until(&*observer, "stored offset is the new one", READ_BACK, || async {
         match quiet.offsets(&names.connector).await {

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use anyhow::bail;
 use artifacts::row::tables;
 use artifacts::snapshot::Role;
 
@@ -15,20 +14,25 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
     let names = cx.info.names.clone();
     let pg = cx.pg(Role::New).await?;
-    let made = pg.ensure_publication(&names.publication).await?;
+    if !cx.keeps("keep-publication") {
+        pg.drop_publication(&names.publication).await?;
+    }
+    let made = cx.keeps("keep-publication") && pg.ensure_publication(&names.publication).await?;
     let identities = pg.replica_identity(&tables()).await?;
     for table in tables().keys() {
         if identities.get(table).map(String::as_str) != Some("f") {
             pg.set_replica_identity_full(table).await?;
         }
     }
+    cx.reach("published");
     if pg.slot_row(&names.slot).await?.is_some() {
-        bail!(
-            "the slot {} exists already on the new server: drop it, or begin anew with: cargo xtask up",
-            names.slot
-        );
+        // Of an interrupted try. An active one is refused by the server.
+        pg.drop_slot(&names.slot).await?;
+        cx.note(&format!("the slot {} was there already: dropped and made anew", names.slot));
     }
     let lsn = pg.create_slot(&names.slot, TIMEOUT).await?;
+    // The order of the original README: the slot first.
+    let made = made || pg.ensure_publication(&names.publication).await?;
     let publication = if made { "made" } else { "kept" };
     cx.say(format!("publication {publication}, slot {} at {lsn}", names.slot));
     Ok(())

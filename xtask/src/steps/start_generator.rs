@@ -1,31 +1,37 @@
 //! `start-generator` and `restart-generator`: the workload (original README: the Data Generator
 //! service, step 8). Reads and appends the ledger.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use artifacts::ledger::Entry;
+use anyhow::Context;
+use artifacts::ledger::{Entry, Phase, Reader};
+use artifacts::snapshot::Role;
 use stack::wait::{self, Probe};
 
 use crate::cx::Cx;
 use crate::generator;
 
+const OVERTAKE: Duration = Duration::from_secs(120);
 const FIRST_CHANGE: Duration = Duration::from_secs(30);
 
 /// Starts the generator and waits until its first change is acknowledged, or until it has ended
-/// because it had none to make.
+/// because it had none to make. One that an interrupted try has started goes on.
 pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
     let (role, phase) = (cx.step.role, cx.step.phase());
     let ledger = cx.run.path("ledger.jsonl");
-    let earlier = std::fs::metadata(&ledger).map(|m| m.len()).unwrap_or_default();
-    generator::start(cx, role, phase).await?;
+    if cx.stack()?.service(generator::SERVICE).is_some_and(|service| service.alive) {
+        cx.note("the data generator of an earlier try goes on");
+    } else {
+        generator::start(cx, role, phase).await?;
+    }
+    cx.reach("started");
     let observer = cx.observer();
     let none_asked = cx.info.workload.changes == Some(0);
     let stack = cx.stack()?;
     wait::until(&*observer, "first change acknowledged", FIRST_CHANGE, || async {
-        match acknowledged(&ledger, earlier) {
+        match acknowledged(&ledger, phase) {
             Ok(true) => return Probe::Ready(()),
             Ok(false) => {}
             Err(e) => return Probe::NotYet(format!("{}: {e}", ledger.display())),
@@ -37,15 +43,33 @@ pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
         }
     })
     .await?;
+    if role == Role::New && cx.info.lsn_case == "overtaken" {
+        overtake(cx).await?;
+    }
     Ok(())
 }
 
-/// Whether the ledger has an acknowledged transaction behind what was there earlier.
-fn acknowledged(ledger: &Path, earlier: u64) -> io::Result<bool> {
-    let mut file = File::open(ledger)?;
-    file.seek(SeekFrom::Start(earlier))?;
-    let lines = BufReader::new(file).split(b'\n').map_while(Result::ok);
-    Ok(lines
-        .filter_map(|line| serde_json::from_slice(&line).ok())
-        .any(|entry| matches!(entry, Entry::Ok { .. })))
+/// `--lsn-case overtaken`: the new server's WAL passes the offset that was stored at the cut, while
+/// the workload goes on.
+async fn overtake(cx: &mut Cx) -> anyhow::Result<()> {
+    let cut =
+        cx.run.snapshot("cut")?.and_then(|cut| cut.offset).context("no offset was stored at the cut")?;
+    let pg = cx.pg(Role::New).await?;
+    let before = pg.wal_lsn().await?;
+    pg.advance_wal_past(cut.position.lsn, OVERTAKE).await?;
+    cx.say(format!("WAL from {before} past the offset {} of the cut", cut.position.lsn));
+    Ok(())
+}
+
+/// Whether the ledger has an acknowledged transaction of the phase.
+fn acknowledged(ledger: &Path, wanted: Phase) -> artifacts::Result<bool> {
+    let mut open = BTreeSet::new();
+    for entry in Reader::open(ledger)? {
+        match entry?.1 {
+            Entry::Invoke { tx, phase, .. } if phase == wanted => drop(open.insert(tx)),
+            Entry::Ok { tx, .. } if open.contains(&tx) => return Ok(true),
+            _ => {}
+        }
+    }
+    Ok(false)
 }

@@ -1,4 +1,4 @@
-//! `stop-connector` (original README: step 2, which pauses instead). STOPPED alone proves nothing:
+//! `stop-connector` (original README: step 2, which pauses instead, as `--without stop-connector` does). STOPPED alone proves nothing:
 //! Connect only persists the target state, so the offset is read again afterwards.
 
 use std::time::Duration;
@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::bail;
 use artifacts::drain::Drain;
 use artifacts::snapshot::Role;
+use stack::connect;
 use stack::wait::{self, Probe};
 
 use crate::cx::Cx;
@@ -17,6 +18,9 @@ const STOP: Duration = Duration::from_secs(60);
 pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
     let names = cx.info.names.clone();
     let connect = cx.connect()?;
+    if !cx.keeps("stop-connector") {
+        return pause(cx, &connect, &names.connector).await;
+    }
     connect.stop(&names.connector).await?;
     let (observer, quiet, pg) = (cx.observer(), connect.quiet(), cx.pg(Role::Old).await?.quiet());
     wait::until(&*observer, "connector STOPPED, no tasks, slot inactive", STOP, || async {
@@ -36,6 +40,22 @@ pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
         check(&drain, stored)?;
     }
     cx.say(format!("STOPPED, slot inactive, stored lsn_commit {}", or_none(stored)));
+    Ok(())
+}
+
+/// `PUT /pause`: the task stays, with its replication connection.
+async fn pause(cx: &mut Cx, connect: &connect::Client, connector: &str) -> anyhow::Result<()> {
+    connect.pause(connector).await?;
+    let (observer, quiet) = (cx.observer(), connect.quiet());
+    wait::until(&*observer, "connector and task PAUSED", STOP, || async {
+        match quiet.status(connector).await {
+            Ok(status) if status.paused() => Probe::Ready(()),
+            Ok(status) => Probe::NotYet(status.to_string()),
+            Err(e) => Probe::NotYet(e.to_string()),
+        }
+    })
+    .await?;
+    cx.say("PAUSED, the slot is still in use");
     Ok(())
 }
 

@@ -1,9 +1,11 @@
 //! `stop-generator` and `stop-generator-again` (original README: step 3): the workload before the
 //! connector. The generator writes its summary into the folder of the step that started it.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
+use artifacts::ledger::{Entry, Reader};
 use artifacts::snapshot::Role;
 use stack::wait::{self, Probe};
 
@@ -15,11 +17,17 @@ use crate::steps::Step;
 const STANDSTILL: Duration = Duration::from_secs(60);
 const DOUBT: Duration = Duration::from_secs(2);
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
+/// Transactions of a workload that outlives its connector.
+const LATE: usize = 50;
 const STOP: Duration = Duration::from_secs(15);
 
 /// Waits until the generator has made its changes, or stops it when it has no end of its own.
 pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
-    let bounded = cx.info.workload.changes.is_some() || cx.info.workload.duration_s.is_some();
+    if generator::goes_on(&cx.info, cx.step.phase()) {
+        late(cx).await?;
+    }
+    let bounded = !generator::goes_on(&cx.info, cx.step.phase()) && cx.info.workload.changes.is_some()
+        || cx.info.workload.duration_s.is_some();
     if bounded {
         finished(cx).await?;
     }
@@ -33,6 +41,34 @@ pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
     }
     cx.say("the workload has ended, its ledger is complete");
     Ok(())
+}
+
+/// The connector has been stopped before the writers: some changes are committed after that.
+async fn late(cx: &mut Cx) -> anyhow::Result<()> {
+    let observer = cx.observer();
+    let ledger = cx.run.path("ledger.jsonl");
+    let before = acknowledged(&ledger)?;
+    wait::until(&*observer, "changes committed behind the connector's back", STANDSTILL, || {
+        let now = acknowledged(&ledger);
+        async move {
+            match now {
+                Ok(now) if now >= before + LATE => Probe::Ready(()),
+                Ok(now) => Probe::NotYet(format!("{} transactions", now - before)),
+                Err(e) => Probe::NotYet(e.to_string()),
+            }
+        }
+    })
+    .await?;
+    Ok(())
+}
+
+/// Acknowledged transactions in the ledger.
+fn acknowledged(ledger: &Path) -> artifacts::Result<usize> {
+    let mut count = 0;
+    for entry in Reader::open(ledger)? {
+        count += usize::from(matches!(entry?.1, Entry::Ok { .. }));
+    }
+    Ok(count)
 }
 
 async fn finished(cx: &mut Cx) -> anyhow::Result<()> {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context;
 use artifacts::Lsn;
 use artifacts::snapshot::Role;
 use stack::postgres::{AHEAD_BYTES, Roles};
@@ -26,13 +27,14 @@ pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
     cx.save_info()?;
     let run = cx.run.clone();
     request::set_current(cx.stack()?, &run)?;
+    cx.reach("started");
     // Connectors of earlier rehearsals on this stack point at databases that are gone.
     let connect = cx.connect()?;
     for connector in connect.connectors().await? {
         connect.delete(&connector).await?;
     }
     let pg = cx.pg(Role::Old).await?;
-    if cx.info.lsn_case == "ahead" {
+    if cx.info.lsn_case != "behind" {
         let now = pg.wal_lsn().await?;
         pg.advance_wal_past(Lsn(now.0 + AHEAD_BYTES), ADVANCE).await?;
     }
@@ -52,6 +54,10 @@ pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
 async fn seed(cx: &mut Cx) -> anyhow::Result<()> {
     let workload = cx.info.workload.clone();
     let ledger = cx.run.path("ledger.jsonl");
+    // An earlier try has filled a database that is gone.
+    if ledger.exists() {
+        std::fs::remove_file(&ledger).with_context(|| format!("cannot replace {}", ledger.display()))?;
+    }
     let login = cx.login(Role::Old, Who::Writer)?;
     data_generator::seed(&cx::config(&login), &ledger, workload.seed, workload.seed_rows).await?;
     Ok(())

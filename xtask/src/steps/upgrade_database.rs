@@ -1,41 +1,108 @@
-//! `upgrade-database` (original README: step 5, option B): a new instance, filled from the backup.
+//! `upgrade-database` (original README: step 5). Option b: a new instance, filled from the backup.
+//! Option a: pg_upgrade, in the same place. Writers stay shut out in both.
 
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context;
-
+use anyhow::{Context, bail};
 use artifacts::snapshot::Role;
+use stack::Transfer;
 use stack::postgres::{Roles, WRITER_ROLE};
 
+use super::backup::{self, Backup};
 use crate::cx::Cx;
 
 const ADVANCE: Duration = Duration::from_secs(120);
 
-/// New instance, roles, restore, statistics; for `--lsn-case behind` its WAL past the stored offset.
+/// By the option of the run.
 pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
+    if cx.info.option == "a" { in_place(cx).await } else { new_instance(cx).await }
+}
+
+/// pg_upgrade; then what it has carried over is looked at, and said.
+async fn in_place(cx: &mut Cx) -> anyhow::Result<()> {
+    let transfer = match cx.info.transfer.as_deref() {
+        Some("link") => Transfer::Link,
+        _ => Transfer::Copy,
+    };
+    older_minor(cx).await?;
+    let (observer, logs) = (cx.observer(), cx.run.path(cx.folder("pg_upgrade")));
+    cx.stack()?.upgrade_in_place(transfer, &logs, &observer).await?;
+    cx.reach("upgraded");
+    let pg = cx.pg(Role::New).await?;
+    // Carried over as it was; without `fence` nobody had shut writers out.
+    pg.execute(&format!("ALTER ROLE {WRITER_ROLE} NOLOGIN")).await?;
+    let slots = pg.slots().await?.len();
+    let statistics = pg.analyzed_columns().await?;
+    pg.execute("ANALYZE").await?;
+    let count = |n: u64, what: &str| if n == 0 { format!("no {what}") } else { format!("{n} {what}") };
+    cx.note(&format!(
+        "carried over by pg_upgrade: databases, roles with passwords, publications, sequences, {}, {}",
+        count(slots as u64, "replication slots"),
+        count(statistics, "columns of statistics")
+    ));
+    cx.note("not carried over: postgresql.conf, ALTER SYSTEM settings, pg_hba.conf; ANALYZE was run");
+    let server = pg.server().await?;
+    cx.say(format!(
+        "PostgreSQL {} at {} by pg_upgrade --{transfer}: {}, {}; {WRITER_ROLE} shut out",
+        server.version,
+        server.position,
+        count(slots as u64, "slots"),
+        count(statistics, "statistics")
+    ));
+    Ok(())
+}
+
+/// pg_upgrade dumps with the new version. One that was released before the old server's minor version
+/// prints `pg_attver` options as statements that fail, after a `--check` that has found nothing.
+async fn older_minor(cx: &mut Cx) -> anyhow::Result<()> {
+    let endpoints = cx.stack()?.endpoints();
+    // A repeated try finds the old server stopped; the first one has looked.
+    let running = cx.stack()?.service("postgres-old").is_some_and(|service| service.alive);
+    let (Some(old), Some(new)) = (endpoints.postgres(Role::Old), endpoints.postgres(Role::New)) else {
+        return Ok(());
+    };
+    if !running || !released_before(&new.version, &old.version) {
+        return Ok(());
+    }
+    let text = format!("PostgreSQL {} was released before {}", new.version, old.version);
+    if cx.pg(Role::Old).await?.has_pg_attver().await? {
+        bail!(
+            "{text} and its pg_dump fails on the pg_attver options of this database: use a later minor version"
+        );
+    }
+    cx.note(&format!("{text}: a later minor version is the better target"));
+    Ok(())
+}
+
+/// Minor versions of different majors compare by release day: 15.18, 16.14, 17.10 and 18.4 are of one.
+fn released_before(new: &str, old: &str) -> bool {
+    let round = |version: &str| {
+        let mut numbers = version.split('.').map_while(|n| n.parse::<i64>().ok());
+        let (major, minor) = (numbers.next()?, numbers.next()?);
+        let first = [(15, 18), (16, 14), (17, 10), (18, 4)].iter().find(|(m, _)| *m == major)?.1;
+        Some(minor - first)
+    };
+    round(new).zip(round(old)).is_some_and(|(new, old)| new < old)
+}
+
+/// New instance, roles, restore, statistics; for `--lsn-case behind` its WAL past the stored offset.
+async fn new_instance(cx: &mut Cx) -> anyhow::Result<()> {
     let database = cx.info.names.database.clone();
     let observer = cx.observer();
-    let folder = super::backup::folder(cx)?;
+    // Before anything is touched.
+    let Backup { folder, globals, dump } = backup::checked(cx)?;
     let stack = cx.stack()?;
     stack.replace_postgres(&observer).await?;
-    let globals = folder.join("globals.sql");
-    let text = std::fs::read_to_string(&globals)?;
+    let text =
+        std::fs::read_to_string(&globals).with_context(|| format!("cannot read {}", globals.display()))?;
     // initdb has made this role already, everything else must succeed.
     let text = text.replace("CREATE ROLE postgres;\n", "");
     let filtered = folder.join("globals-without-postgres.sql");
-    std::fs::write(&filtered, text)?;
-    let filtered = filtered.display().to_string();
-    stack
-        .exec(
-            "psql",
-            Role::New,
-            &["-d", "postgres", "-q", "-v", "ON_ERROR_STOP=1", "-f", &filtered],
-            &observer,
-        )
-        .await?;
-    let dump = folder.join(format!("{database}.dump")).display().to_string();
-    stack.exec("pg_restore", Role::New, &["--exit-on-error", "-d", &database, &dump], &observer).await?;
+    psql(cx, &filtered, &text).await?;
+    let dump = dump.display().to_string();
+    let restore = ["--exit-on-error", "-d", &database, &dump];
+    cx.stack()?.exec("pg_restore", Role::New, &restore, &observer).await?;
     settings(cx, &folder, &dump).await?;
     let secrets = cx.stack()?.secrets().clone();
     let pg = cx.pg(Role::New).await?;
@@ -60,10 +127,8 @@ pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
 /// creates the database: taken from what it would run.
 async fn settings(cx: &mut Cx, folder: &Path, dump: &str) -> anyhow::Result<()> {
     let observer = cx.observer();
-    let stack = cx.stack()?;
-    let text = stack
-        .exec("pg_restore", Role::New, &["--create", "--section=pre-data", "-f", "-", dump], &observer)
-        .await?;
+    let print = ["--create", "--section=pre-data", "-f", "-", dump];
+    let text = cx.stack()?.exec("pg_restore", Role::New, &print, &observer).await?;
     let set = |line: &&str| {
         (line.starts_with("ALTER DATABASE") || line.starts_with("ALTER ROLE")) && line.contains(" SET ")
     };
@@ -71,12 +136,26 @@ async fn settings(cx: &mut Cx, folder: &Path, dump: &str) -> anyhow::Result<()> 
     if lines.is_empty() {
         return Ok(());
     }
-    let file = folder.join("settings.sql");
-    std::fs::write(&file, lines.join("\n") + "\n")
-        .with_context(|| format!("cannot write {}", file.display()))?;
-    let file = file.display().to_string();
-    stack
-        .exec("psql", Role::New, &["-d", "postgres", "-q", "-v", "ON_ERROR_STOP=1", "-f", &file], &observer)
-        .await?;
+    psql(cx, &folder.join("settings.sql"), &(lines.join("\n") + "\n")).await
+}
+
+/// Writes statements to a file and runs it on the new server.
+async fn psql(cx: &mut Cx, file: &Path, statements: &str) -> anyhow::Result<()> {
+    std::fs::write(file, statements).with_context(|| format!("cannot write {}", file.display()))?;
+    let (observer, file) = (cx.observer(), file.display().to_string());
+    let run = ["-d", "postgres", "-q", "-v", "ON_ERROR_STOP=1", "-f", &file];
+    cx.stack()?.exec("psql", Role::New, &run, &observer).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn minor_versions_compare_by_release_day() {
+        assert!(!released_before("16.14", "15.18") && !released_before("18.6", "15.18"));
+        assert!(released_before("16.14", "15.20") && released_before("18.4", "17.11"));
+        assert!(!released_before("19.1", "15.20"), "unknown");
+    }
 }
