@@ -36,3 +36,8 @@ pub use state::{Secrets, Transfer};
 pub fn cache_dir() -> Result<std::path::PathBuf> {
     Ok(paths::Paths::from_env()?.cache)
 }
+
+/// Bytes that can still be written at a path, or where it would be; none when nobody knows.
+pub fn free_bytes(path: &std::path::Path) -> Option<u64> {
+    provision::free_bytes(path)
+}

@@ -1,6 +1,7 @@
 //! One module per command; this one chooses.
 
 mod ci;
+mod decommission;
 mod doctor;
 mod down;
 mod ps;
@@ -28,6 +29,7 @@ pub(crate) fn dispatch() -> anyhow::Result<Outcome> {
             Command::Doctor(args) => doctor::run(&args),
             Command::Ps(args) => ps::run(&args),
             Command::Down(args) => down::run(&args).await,
+            Command::Decommission(args) => decommission::run(&args),
             Command::Status(args) => status::show(&args).await,
             Command::PauseConnector(args) => status::pause(&args).await,
             Command::Runs => runs::list(),

@@ -217,6 +217,23 @@ impl Client {
         Ok(self.parsed::<u64>(query).await? > 0)
     }
 
+    /// Size of the database in bytes.
+    ///
+    /// # Errors
+    /// As [`Client::execute`].
+    pub async fn database_bytes(&self) -> Result<u64> {
+        self.parsed("SELECT pg_database_size(current_database())").await
+    }
+
+    /// Columns of the users' tables that the planner has statistics of.
+    ///
+    /// # Errors
+    /// As [`Client::execute`].
+    pub async fn analyzed_columns(&self) -> Result<u64> {
+        let catalogs = "('pg_catalog', 'information_schema')";
+        self.parsed(&format!("SELECT count(*) FROM pg_stats WHERE schemaname NOT IN {catalogs}")).await
+    }
+
     /// Where WAL and slot stand, in one statement.
     ///
     /// # Errors
