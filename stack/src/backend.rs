@@ -145,6 +145,16 @@ impl Stack {
         native.upgrade_in_place(transfer, logs, observer).await
     }
 
+    /// Stops the old server and starts the later version on its files: what the original README does for
+    /// an upgrade in place, and what never works.
+    ///
+    /// # Errors
+    /// [`Error::Component`] with what the server says.
+    pub async fn start_on_old_files(&mut self, observer: &Shared) -> Result<()> {
+        let Backend::Native(native) = &mut self.backend;
+        native.start_on_old_files(observer).await
+    }
+
     /// Deletes the files of the old server after an upgrade in place; returns how many bytes that
     /// frees.
     ///
@@ -224,6 +234,11 @@ impl Stack {
     pub fn last_log_lines(&self, service: &str) -> String {
         let Backend::Native(native) = &self.backend;
         native.last_log_lines(service)
+    }
+
+    /// Where a component logs; the file is there once it was started.
+    pub fn log_file(&self, service: &str) -> std::path::PathBuf {
+        self.state_dir().join("logs").join(format!("{service}.log"))
     }
 
     /// Copies what each component has logged since `up`, one file per component, without secrets.

@@ -1,8 +1,12 @@
-//! The command line: every flag in one file.
+//! The command line: every flag of a rehearsal here, those of the commands around it in `around`.
+
+mod around;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use around::{Destructive, Down, DropSlot, Events, Logs, Look, Name, Runs, Server, Shell, Slots};
 
 use crate::steps::StepCommand;
 
@@ -28,31 +32,62 @@ pub(crate) enum Command {
     Doctor(Doctor),
     /// List the processes of the stack
     #[command(after_help = "Example: cargo xtask ps")]
-    Ps(StackArgs),
+    Ps(Look),
+    /// Ask every component a real question, and Kafka Connect whether it reaches its database
+    #[command(after_help = "Example: cargo xtask ping\nExit code 1 when something does not answer.")]
+    Ping(Look),
+    /// Print the log of a component
+    #[command(after_help = "Example: cargo xtask logs connect -f --tail 20")]
+    Logs(Logs),
+    /// List the topics of Kafka with their records and end offsets
+    #[command(after_help = "Example: cargo xtask topics")]
+    Topics(Look),
+    /// Print the events of a topic, a line of JSON each, as in consumed.jsonl
+    #[command(after_help = "Example: cargo xtask events cdc.public.orders --max 5")]
+    Events(Events),
+    /// Show replication slots and WAL senders of each running server
+    #[command(after_help = "Example: cargo xtask replication")]
+    Replication(Look),
+    /// List replication slots, or drop one
+    #[command(arg_required_else_help = true, subcommand_required = true)]
+    #[command(after_help = "Example: cargo xtask slots drop debezium_slot --server old")]
+    Slots {
+        #[command(subcommand)]
+        what: Slots,
+    },
+    /// Ask Kafka Connect for connector, tasks and stored offset
+    #[command(after_help = "Example: cargo xtask status")]
+    Status(Look),
+    /// Pause the connector as the original README does (PUT /pause); it keeps its slot busy
+    #[command(after_help = "Example: cargo xtask pause-connector")]
+    PauseConnector(Name),
+    /// Restart connector and tasks; the way to revive a task that has failed
+    #[command(after_help = "Example: cargo xtask restart-connector")]
+    RestartConnector(Name),
+    /// Stop the connector and delete its stored offset: it then starts with a snapshot
+    #[command(after_help = "Example: cargo xtask reset-offsets --yes")]
+    ResetOffsets(Destructive),
+    /// Delete the connector; Kafka Connect keeps its stored offset under its name
+    #[command(after_help = "Example: cargo xtask delete-connector --yes")]
+    DeleteConnector(Destructive),
     /// Stop every process of the stack; with --volumes remove its data as well
-    #[command(after_help = "Example: cargo xtask down --volumes")]
+    #[command(after_help = "Example: cargo xtask down --volumes --yes")]
     Down(Down),
+    /// List the run directories with their verdicts, newest first
+    #[command(after_help = "Example: cargo xtask runs --name lab")]
+    Runs(Runs),
     /// Delete the files of the old server after an upgrade in place; there is no way back then
     #[command(after_help = "Example: cargo xtask decommission --yes")]
     Decommission(Decommission),
-    /// Ask Kafka Connect for the state of connector and task
-    #[command(after_help = "Example: cargo xtask status")]
-    Status(StackArgs),
-    /// Pause the connector as the original README does (PUT /pause); it keeps its slot busy
-    #[command(after_help = "Example: cargo xtask pause-connector")]
-    PauseConnector(StackArgs),
-    /// List the run directories, newest first
-    #[command(after_help = "Example: cargo xtask runs")]
-    Runs,
     /// Check the rules of this code base; with --fix write the generated documents
     #[command(after_help = "Example: cargo xtask tidy --fix")]
     Tidy(Tidy),
     /// Run every check and test of the project, on real components
     #[command(after_help = "Example: cargo xtask ci")]
     Ci(Ci),
-    /// Print completions for a shell
-    #[command(after_help = "Example: cargo xtask completions bash")]
-    Completions { shell: clap_complete::Shell },
+    /// Print completions of `cargo xtask` for a shell
+    #[command(after_help = "Example: source <(cargo xtask completions bash)")]
+    Completions { shell: Shell },
     #[command(flatten)]
     Step(StepCommand),
 }
@@ -169,6 +204,9 @@ pub(crate) struct RehearsalArgs {
     /// keep-publication, repoint-connector, rebase-offsets
     #[arg(long, value_delimiter = ',', value_name = "SAFEGUARD")]
     pub(crate) without: Vec<String>,
+    /// Run the snippets of the original README literally, until one fails
+    #[arg(long)]
+    pub(crate) as_written: bool,
     /// What becomes of the stored offset; `keep` is --without rebase-offsets [default: rebase]
     #[arg(long, value_enum)]
     pub(crate) offsets: Option<Offsets>,
@@ -265,19 +303,6 @@ pub(crate) struct Doctor {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-/// Flags of `down`.
-#[derive(Debug, Args)]
-pub(crate) struct Down {
-    #[command(flatten)]
-    pub(crate) stack: StackArgs,
-    /// Remove the data of the stack, its ports, passwords and backups
-    #[arg(long)]
-    pub(crate) volumes: bool,
-    /// Remove the backups only
-    #[arg(long)]
-    pub(crate) backups: bool,
 }
 
 /// Flags of `decommission`.

@@ -45,8 +45,8 @@ pub(crate) fn new_run(args: &RehearsalArgs, stack: &StackArgs) -> anyhow::Result
         kafka: "kraft".into(),
         format: "json".into(),
         names: names(1),
-        safeguards: safeguards(&without(args))?,
-        as_written: false,
+        safeguards: safeguards(args, option(args.option.unwrap_or(UpgradeOption::B)))?,
+        as_written: args.as_written,
         heartbeat_ms: if args.no_heartbeat { 0 } else { 1000 },
         offsets: if args.offsets == Some(Offsets::Reset) { "reset" } else { "rebase" }.into(),
         mismatch_strategy: args.mismatch_strategy.map(flag),
@@ -135,18 +135,26 @@ fn flag(value: impl clap::ValueEnum) -> String {
     value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
-fn safeguards(without: &[String]) -> anyhow::Result<Safeguards> {
-    for name in without {
-        if !steps::LEAVABLE.contains(&name.as_str()) {
-            let text = format!(
-                "--without {name}: the safeguards that can be left out are {}",
-                steps::LEAVABLE.join(", ")
-            );
-            return Err(Usage(text).into());
-        }
+/// Those of the option, kept or left out; the written procedure has none.
+fn safeguards(args: &RehearsalArgs, option: &str) -> anyhow::Result<Safeguards> {
+    let without = without(args);
+    let of_the_other = if option == "a" { "repoint-connector" } else { "pg-upgrade" };
+    if let Some(name) = without.iter().find(|name| !steps::LEAVABLE.contains(&name.as_str())) {
+        let text = format!(
+            "--without {name}: the safeguards that can be left out are {}",
+            steps::LEAVABLE.join(", ")
+        );
+        return Err(Usage(text).into());
     }
-    let (left_out, kept) =
-        steps::safeguards().into_iter().map(str::to_owned).partition(|name| without.contains(name));
+    if without.iter().any(|name| name == of_the_other) {
+        return Err(Usage(format!("--without {of_the_other}: option {option} has no such step")).into());
+    }
+    if args.as_written && !without.is_empty() {
+        let text = "--as-written leaves every safeguard out: leave out --without and --offsets";
+        return Err(Usage(text.into()).into());
+    }
+    let all = steps::safeguards().into_iter().filter(|name| *name != of_the_other).map(str::to_owned);
+    let (left_out, kept) = all.partition(|name| args.as_written || without.contains(name));
     Ok(Safeguards { kept, left_out })
 }
 
@@ -190,7 +198,10 @@ fn mix(text: &str) -> anyhow::Result<Mix> {
 /// Makes the run directory and its `run.json`.
 pub(crate) fn open(info: &mut Run) -> anyhow::Result<RunDir> {
     let mut suffix = format!("{}-{}-{}", info.option, info.from, info.to);
-    for name in &info.safeguards.left_out {
+    if info.as_written {
+        suffix.push_str("-as-written");
+    }
+    for name in info.safeguards.left_out.iter().filter(|_| !info.as_written) {
         suffix.push_str(&format!("-no-{name}"));
     }
     let run = RunDir::create(&project::runs(), info.opened_at, &suffix)?;
@@ -273,6 +284,7 @@ pub(crate) fn contradictions(info: &Run, args: &RehearsalArgs) -> anyhow::Result
         ),
         ("--mismatch-strategy", args.mismatch_strategy.map(flag), or_none(info.mismatch_strategy.clone())),
         ("--without", (!args.without.is_empty()).then(|| set(&args.without)), set(&info.safeguards.left_out)),
+        ("--as-written", switch(args.as_written), switched(info.as_written)),
         ("--no-heartbeat", switch(args.no_heartbeat), switched(info.heartbeat_ms == 0)),
         ("--audit", switch(args.audit), switched(info.audit)),
         ("--allow-repeats", switch(args.allow_repeats), switched(info.allow_repeats)),

@@ -3,6 +3,7 @@
 //! The row's name is the command, the folder in the run directory (with its ordinal), the step of
 //! the events and the anchor in README and report. Several rows may share a function.
 
+mod as_written;
 mod backup;
 mod capture;
 mod collect;
@@ -76,6 +77,14 @@ impl Step {
         if self.name == "repoint-connector" && info.option == "a" {
             return Some("not needed: in place, the new server has the port of the old one".into());
         }
+        // Looking at the old database at the cut is evidence, and changes nothing.
+        if info.as_written
+            && self.readme.is_empty()
+            && self.kind == Kind::Procedure
+            && self.name != "capture-cut"
+        {
+            return Some("not in the original README".into());
+        }
         let safeguard = self.safeguard.filter(|name| SKIPPED.contains(name) && !info.keeps(name))?;
         Some(format!("left out: --without {safeguard}"))
     }
@@ -95,11 +104,12 @@ impl Step {
 }
 
 /// Safeguards that can be left out.
-pub(crate) const LEAVABLE: [&str; 7] = [
+pub(crate) const LEAVABLE: [&str; 8] = [
     "writers-first",
     "fence",
     "drain",
     "stop-connector",
+    "pg-upgrade",
     "keep-publication",
     "repoint-connector",
     "rebase-offsets",
@@ -186,7 +196,7 @@ pub(crate) static STEPS: [Step; 25] = [
     step!("backup", "Step 4", None, Old, Procedure, backup,
         "Dumps the database in custom format, with roles (without passwords) beside it; lists and checksums the dump.",
         ["pg_dumpall --globals-only --no-role-passwords -f globals.sql", "pg_dump -F c -f {database}.dump {database}", "pg_restore --list {database}.dump"]),
-    step!("upgrade-database", "Step 5", None, New, Procedure, upgrade_database,
+    step!("upgrade-database", "Step 5", Some("pg-upgrade"), New, Procedure, upgrade_database,
         "Option b: starts a new instance of the target version, creates the roles, restores the dump and runs ANALYZE. Option a: shuts the old server down and makes the new cluster out of its files by pg_upgrade, on the same port.",
         ["{start-new}", "{psql} -f globals.sql", "pg_restore --exit-on-error -d {database} {database}.dump", "{psql} -c ANALYZE"]),
     step!("capture-restored", "", None, New, Procedure, capture,

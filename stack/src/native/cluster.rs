@@ -96,27 +96,27 @@ impl Native {
         let service = service_of(role);
         if self.daemons.find(&service).is_none() {
             self.daemons.sweep(Some(&service)).await?;
-            let (port, tools) = (port_of(self.state()?, role), self.tools_of(role)?);
             let home = self.cluster(role);
             // After a crash its process may still be a zombie, which PostgreSQL takes for alive.
             let _ = fs::remove_file(home.join("data/postmaster.pid"));
-            self.daemons.spawn(&Spec {
-                service: service.clone(),
-                program: tools.bindir.join("postgres"),
-                args: vec![
-                    "-D".into(),
-                    home.join("data").display().to_string(),
-                    "-p".into(),
-                    port.to_string(),
-                ],
-                env: tools.library_path.iter().map(|path| ("LD_LIBRARY_PATH".into(), path.clone())).collect(),
-                cwd: home,
-                user: User::for_postgres(),
-                port: Some(port),
-            })?;
+            self.spawn_postgres(role, &home)?;
         }
         let what = format!("{service} answers SELECT 1");
         self.daemons.ready(&service, &what, READY, &**observer, || self.ask(role, "SELECT 1")).await
+    }
+
+    /// Starts the program of a server's version on the files of a cluster.
+    pub(super) fn spawn_postgres(&self, role: Role, home: &Path) -> Result<()> {
+        let (port, tools) = (port_of(self.state()?, role), self.tools_of(role)?);
+        self.daemons.spawn(&Spec {
+            service: service_of(role),
+            program: tools.bindir.join("postgres"),
+            args: vec!["-D".into(), home.join("data").display().to_string(), "-p".into(), port.to_string()],
+            env: tools.library_path.iter().map(|path| ("LD_LIBRARY_PATH".into(), path.clone())).collect(),
+            cwd: home.to_owned(),
+            user: User::for_postgres(),
+            port: Some(port),
+        })
     }
 
     async fn create_database(&self, role: Role) -> Result<()> {

@@ -53,6 +53,20 @@ impl Native {
         self.start_postgres(Role::New, observer).await
     }
 
+    /// Stops the old server and starts the new version on its files, as the original README does. No
+    /// PostgreSQL starts on the files of another major version.
+    pub(crate) async fn start_on_old_files(&mut self, observer: &Shared) -> Result<()> {
+        self.stop_postgres(Role::Old).await?;
+        let (service, home) = (service_of(Role::New), self.cluster(Role::Old));
+        self.spawn_postgres(Role::New, &home)?;
+        let what = format!(
+            "PostgreSQL {} answers on the files of the old server",
+            major_of(self.state()?, Role::New)
+        );
+        let alive = || async { Err::<(), _>("no answer yet".to_owned()) };
+        self.daemons.ready(&service, &what, SHUTDOWN, &**observer, alive).await
+    }
+
     /// Deletes the files of the old cluster after an upgrade in place; returns their size in bytes,
     /// files that the new cluster shares not counted.
     pub(crate) fn decommission(&mut self) -> Result<u64> {

@@ -12,6 +12,9 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Publication, replica identities, slot.
 pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
+    if cx.info.as_written {
+        return super::as_written::recreate_slot(cx).await;
+    }
     let names = cx.info.names.clone();
     let pg = cx.pg(Role::New).await?;
     if !cx.keeps("keep-publication") {

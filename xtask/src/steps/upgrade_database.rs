@@ -16,6 +16,13 @@ const ADVANCE: Duration = Duration::from_secs(120);
 
 /// By the option of the run.
 pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
+    if cx.info.as_written {
+        return super::as_written::upgrade_database(cx).await;
+    }
+    if !cx.keeps("pg-upgrade") {
+        let observer = cx.observer();
+        return Ok(cx.stack()?.start_on_old_files(&observer).await?);
+    }
     if cx.info.option == "a" { in_place(cx).await } else { new_instance(cx).await }
 }
 
@@ -30,8 +37,6 @@ async fn in_place(cx: &mut Cx) -> anyhow::Result<()> {
     cx.stack()?.upgrade_in_place(transfer, &logs, &observer).await?;
     cx.reach("upgraded");
     let pg = cx.pg(Role::New).await?;
-    // Carried over as it was; without `fence` nobody had shut writers out.
-    pg.execute(&format!("ALTER ROLE {WRITER_ROLE} NOLOGIN")).await?;
     let slots = pg.slots().await?.len();
     let statistics = pg.analyzed_columns().await?;
     pg.execute("ANALYZE").await?;
@@ -104,15 +109,8 @@ async fn new_instance(cx: &mut Cx) -> anyhow::Result<()> {
     let restore = ["--exit-on-error", "-d", &database, &dump];
     cx.stack()?.exec("pg_restore", Role::New, &restore, &observer).await?;
     settings(cx, &folder, &dump).await?;
-    let secrets = cx.stack()?.secrets().clone();
+    roles(cx).await?;
     let pg = cx.pg(Role::New).await?;
-    // The dump of roles leaves passwords out; writers stay shut out until open-writers.
-    pg.prepare_roles(&Roles {
-        debezium_password: secrets.debezium,
-        writer_password: secrets.app_writer,
-        writer_login: false,
-    })
-    .await?;
     pg.execute("ANALYZE").await?;
     if cx.info.lsn_case == "behind" {
         let old = cx.pg(Role::Old).await?.wal_lsn().await?;
@@ -121,6 +119,17 @@ async fn new_instance(cx: &mut Cx) -> anyhow::Result<()> {
     let server = pg.server().await?;
     cx.say(format!("PostgreSQL {} at {}, {WRITER_ROLE} shut out", server.version, server.position));
     Ok(())
+}
+
+/// The dump of roles leaves passwords out; behind a fence writers stay shut out until open-writers.
+pub(super) async fn roles(cx: &mut Cx) -> anyhow::Result<()> {
+    let secrets = cx.stack()?.secrets().clone();
+    let roles = Roles {
+        debezium_password: secrets.debezium,
+        writer_password: secrets.app_writer,
+        writer_login: !cx.keeps("fence"),
+    };
+    Ok(cx.pg(Role::New).await?.prepare_roles(&roles).await?)
 }
 
 /// Settings of the database (`ALTER DATABASE ... SET`), which pg_restore only carries when it also

@@ -29,7 +29,7 @@ pub(super) fn check(root: &Path) -> anyhow::Result<Vec<Finding>> {
     let steps = root.join("xtask/src/steps");
     for entry in std::fs::read_dir(&steps)?.flatten() {
         let file = entry.path().file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
-        if !crate::steps::STEPS.iter().any(|step| step.file == file) {
+        if file != "as_written" && !crate::steps::STEPS.iter().any(|step| step.file == file) {
             findings.push(finding(
                 format!("xtask/src/steps/{file}.rs"),
                 "no row of the table runs it",

@@ -27,6 +27,6 @@ fn a_second_rehearsal_on_the_same_stack_is_refused_by_name() {
 
 #[test]
 fn down_may_be_called_twice() {
-    expect(0, "down --volumes --name test-none");
-    expect(0, "down --volumes --name test-none");
+    expect(0, "down --volumes --yes --name test-none");
+    expect(0, "down --volumes --yes --name test-none");
 }

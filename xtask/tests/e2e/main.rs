@@ -3,14 +3,16 @@
 //! They share the stack `test`: Kafka and Connect stay warm, every rehearsal gets a fresh PostgreSQL
 //! pair. `cargo xtask ci` runs them one after another, with state and runs in folders of its own, and
 //! takes everything down. After `cargo test -p xtask --test e2e -- --test-threads=1` do it by hand:
-//! `cargo xtask down --volumes --name test`.
+//! `cargo xtask down --volumes --yes --name test`.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bad_input;
 mod held;
+mod interrupted;
 mod no_rebase;
 mod nothing_written;
 mod one_by_one;
+mod safeguards;
 mod side_by_side;
 mod support;

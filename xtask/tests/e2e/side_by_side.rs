@@ -68,7 +68,7 @@ impl Drop for Lab<'_> {
         if let Some(mut rehearsal) = self.rehearsal.take() {
             drop((rehearsal.kill(), rehearsal.wait()));
         }
-        let down = self.command().args(["down", "--volumes", "--name", &self.name]).status();
+        let down = self.command().args(["down", "--volumes", "--yes", "--name", &self.name]).status();
         let ended = down.is_ok_and(|status| status.success());
         assert!(ended || std::thread::panicking(), "the stack {} is down", self.name);
     }

@@ -80,6 +80,28 @@ pub(crate) fn committed(run: &RunDir) -> Vec<(Phase, Change)> {
     done
 }
 
+/// Transaction id and change id of the committed changes of a phase that touched a row.
+pub(crate) fn committed_by_xid(run: &RunDir, wanted: Phase) -> Vec<(String, u64)> {
+    let (mut open, mut done) = (BTreeMap::new(), Vec::new());
+    for entry in Reader::open(&run.ledger()).unwrap() {
+        match entry.unwrap().1 {
+            Entry::Invoke { tx, phase, changes, .. } if phase == wanted => {
+                open.insert(tx, (changes, String::new(), Vec::new()));
+            }
+            Entry::Returned { tx, xid, counts, .. } => {
+                open.entry(tx).and_modify(|open| (open.1, open.2) = (xid, counts));
+            }
+            Entry::Ok { tx, .. } | Entry::Settled { tx, fate: artifacts::ledger::Fate::Ok, .. } => {
+                let Some((changes, xid, counts)) = open.remove(&tx) else { continue };
+                let touched = changes.into_iter().zip(counts).filter(|(_, n)| *n > 0);
+                done.extend(touched.map(|(change, _)| (xid.clone(), change.id)));
+            }
+            _ => {}
+        }
+    }
+    done
+}
+
 /// Table of every row that was there before the connector.
 pub(crate) fn seeded(run: &RunDir) -> Vec<String> {
     let entries = Reader::open(&run.ledger()).unwrap().map(|entry| entry.unwrap().1);
