@@ -21,8 +21,8 @@ fn bars() -> Option<&'static MultiProgress> {
     BARS.get_or_init(|| std::io::stderr().is_terminal().then(MultiProgress::new)).as_ref()
 }
 
-/// A sentence.
-pub(crate) fn line(text: &str) {
+/// A line on stderr, above the spinners that turn.
+pub fn line(text: &str) {
     match bars() {
         Some(bars) => bars.suspend(|| write(text)),
         None => write(text),

@@ -1,22 +1,30 @@
 //! One module per command; this one chooses.
 
 mod ci;
+mod completions;
+mod confirm;
+mod connector;
 mod decommission;
 mod doctor;
 mod down;
+mod logs;
+mod ping;
 mod ps;
+mod replication;
 mod runs;
 mod status;
 mod step;
+mod target;
+mod topics;
 mod upgrade;
 
-use clap::{CommandFactory, Parser};
+use clap::Parser;
 use stack::Stack;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::exit::Outcome;
 use crate::flags::{Cli, Command, Ports, StackArgs};
-use crate::{console, tidy};
+use crate::tidy;
 
 /// Reads the command line and runs the command; clap itself ends usage errors with 2.
 pub(crate) fn dispatch() -> anyhow::Result<Outcome> {
@@ -31,16 +39,20 @@ pub(crate) fn dispatch() -> anyhow::Result<Outcome> {
             Command::Down(args) => down::run(&args).await,
             Command::Decommission(args) => decommission::run(&args),
             Command::Status(args) => status::show(&args).await,
-            Command::PauseConnector(args) => status::pause(&args).await,
-            Command::Runs => runs::list(),
+            Command::Ping(args) => ping::run(&args).await,
+            Command::Logs(args) => logs::run(&args).await,
+            Command::Topics(args) => topics::list(&args).await,
+            Command::Events(args) => topics::events(&args).await,
+            Command::Replication(args) => replication::show(&args).await,
+            Command::Slots { what } => replication::slots(&what).await,
+            Command::PauseConnector(args) => connector::pause(&args).await,
+            Command::RestartConnector(args) => connector::restart(&args).await,
+            Command::ResetOffsets(args) => connector::reset_offsets(&args).await,
+            Command::DeleteConnector(args) => connector::delete(&args).await,
+            Command::Runs(args) => runs::list(&args),
             Command::Tidy(args) => tidy::run(&args),
             Command::Ci(args) => ci::run(&args, Signals::listen()?).await,
-            Command::Completions { shell } => {
-                let mut out = Vec::new();
-                clap_complete::generate(shell, &mut Cli::command(), "cargo-xtask", &mut out);
-                console::data(String::from_utf8_lossy(&out).trim_end());
-                Ok(Outcome::Done)
-            }
+            Command::Completions { shell } => Ok(completions::print(shell)),
         }
     });
     // Blocking reads of Kafka may still be under way after a signal.
@@ -55,6 +67,11 @@ fn open_stack(args: &StackArgs) -> anyhow::Result<Stack> {
         install: !args.no_install,
         standard_ports: args.ports == Ports::Standard,
     })?)
+}
+
+/// Opens a stack by its name, for commands that install and start nothing.
+fn open_named(name: &str) -> anyhow::Result<Stack> {
+    Ok(Stack::open(stack::Options { name: name.into(), install: false, standard_ports: false })?)
 }
 
 /// SIGINT and SIGTERM, listened to from the start of the program.

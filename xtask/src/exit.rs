@@ -61,15 +61,35 @@ fn code_of(error: &anyhow::Error) -> u8 {
     }
 }
 
+/// The stages of an error, outermost first; a cause that is told already is not told again.
+fn sentence(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |text, cause| match text.as_str() {
+        "" => cause,
+        told if told.contains(&cause) => text,
+        told => format!("{told}: {cause}"),
+    })
+}
+
 /// Prints what has to be said and gives the exit code.
 pub(crate) fn report(result: Result<anyhow::Result<Outcome>, Box<dyn Any + Send>>) -> ExitCode {
     match result {
         Ok(Ok(outcome)) => ExitCode::from(outcome.code()),
         Ok(Err(error)) => {
-            console::error(&format!("{error:#}"));
+            console::error(&sentence(&error));
             ExitCode::from(code_of(&error))
         }
         // The panic hook has printed the message and the place.
         Err(_) => ExitCode::from(5),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let error = anyhow::anyhow!("no such file").context("cannot open x: no such file").context("reading");
+        assert_eq!(sentence(&error), "reading: cannot open x: no such file");
     }
 }

@@ -4,6 +4,8 @@
 mod arrows;
 mod documents;
 mod generate;
+mod literals;
+mod messages;
 mod readme;
 mod sizes;
 mod words;
@@ -46,6 +48,7 @@ pub(crate) fn run(args: &Tidy) -> anyhow::Result<Outcome> {
 fn check(root: &Path) -> anyhow::Result<Vec<Finding>> {
     let mut findings = arrows::check(root)?;
     findings.extend(documents::check(root)?);
+    findings.extend(messages::check(root)?);
     findings.extend(readme::check(root)?);
     findings.extend(sizes::check(root)?);
     findings.extend(words::check(root)?);

@@ -6,6 +6,7 @@
 
 mod offsets;
 mod status;
+mod validate;
 
 use std::collections::BTreeMap;
 use std::error::Error as _;

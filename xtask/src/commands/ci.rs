@@ -249,11 +249,11 @@ fn stacks(below: &Path) -> Vec<PathBuf> {
 async fn down(stack: &Path) -> anyhow::Result<()> {
     let (Some(state), Some(name)) = (stack.ancestors().nth(3), stack.file_name()) else { return Ok(()) };
     let mut command = Command::new(XTASK);
-    command.args(["down", "--volumes", "--name"]).arg(name).env("PG_CDC_STATE", state);
+    command.args(["down", "--volumes", "--yes", "--name"]).arg(name).env("PG_CDC_STATE", state);
     // A signal for this program is not for it.
     command.stdin(Stdio::null()).process_group(0).kill_on_drop(true);
     let what = format!(
-        "PG_CDC_STATE={} cargo xtask down --volumes --name {}",
+        "PG_CDC_STATE={} cargo xtask down --volumes --yes --name {}",
         state.display(),
         name.to_string_lossy()
     );

@@ -1,34 +1,61 @@
 //! `cargo xtask runs`: the run directories, newest first.
 
+use std::path::Path;
+
 use artifacts::RunDir;
+use serde_json::{Value, json};
 
-use crate::console;
 use crate::exit::Outcome;
-use crate::request;
+use crate::flags::Runs;
+use crate::{console, project, request};
 
-/// One line per run: id, verdict, option, versions, what was left out.
-pub(crate) fn list() -> anyhow::Result<Outcome> {
-    for path in request::all_runs() {
-        let run = match RunDir::open(&path) {
-            Ok(run) => run,
-            Err(e) => {
-                console::data(&format!("{:<10} {e}", "corrupt"));
-                continue;
-            }
-        };
-        let info = run.run()?;
-        let verdict = match run.findings() {
-            Ok(Some(findings)) => findings.verdict.to_string(),
-            Ok(None) if run.is_sealed() => "no verdict".into(),
-            Ok(None) => "open".into(),
-            Err(_) => "corrupt".into(),
-        };
-        let out = info.safeguards.left_out.join(",");
-        let out = if out.is_empty() { String::new() } else { format!("  without {out}") };
-        console::data(&format!(
-            "{verdict:<10} {}  {} to {}  stack {}{out}",
-            info.id, info.from, info.to, info.stack.name
-        ));
+/// One line per run: verdict, id, versions, stack, what was left out.
+pub(crate) fn list(args: &Runs) -> anyhow::Result<Outcome> {
+    let runs = request::all_runs().into_iter().map(|path| look(&path));
+    let wanted = |run: &Value| args.name.as_ref().is_none_or(|name| run["stack"] == json!(name));
+    let runs: Vec<Value> = runs.filter(wanted).collect();
+    if args.json {
+        return console::json(&runs);
+    }
+    if runs.is_empty() {
+        console::say(&format!("no run in {}: begin one with: cargo xtask up", project::runs().display()));
+        return Ok(Outcome::Done);
+    }
+    let columns = ["verdict", "id", "option", "from", "to", "stack", "without"];
+    let row = |run: &Value| columns.iter().map(|column| cell(&run[*column])).collect();
+    let rows: Vec<Vec<String>> = runs.iter().map(row).collect();
+    console::table(&columns, &rows);
+    for run in runs.iter().filter(|run| !run["error"].is_null()) {
+        console::warn(&cell(&run["error"]));
     }
     Ok(Outcome::Done)
+}
+
+fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => "-".into(),
+        Value::String(text) => text.clone(),
+        Value::Array(list) => list.iter().map(cell).collect::<Vec<_>>().join(","),
+        other => other.to_string(),
+    }
+}
+
+/// What can be told of a run; `verdict` is `open`, `no verdict` and `corrupt` as well.
+fn look(path: &Path) -> Value {
+    let id = path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let corrupt = |e: String| json!({"id": id, "path": path, "verdict": "corrupt", "error": e});
+    let (run, info) = match RunDir::open(path).and_then(|run| Ok((run.run()?, run))) {
+        Ok((info, run)) => (run, info),
+        Err(e) => return corrupt(e.to_string()),
+    };
+    let verdict = match run.findings() {
+        Ok(Some(findings)) => findings.verdict.to_string(),
+        Ok(None) if run.is_sealed() => "no verdict".into(),
+        Ok(None) => "open".into(),
+        Err(e) => return corrupt(e.to_string()),
+    };
+    json!({
+        "id": info.id, "path": path, "verdict": verdict, "option": info.option, "from": info.from, "to": info.to,
+        "stack": info.stack.name, "without": info.safeguards.left_out, "opened_at": info.opened_at,
+    })
 }

@@ -8,7 +8,7 @@ use super::{Finding, files, finding, relative};
 use crate::flags::Cli;
 use crate::steps::STEPS;
 
-const COMMAND: &str = "cargo xtask";
+pub(super) const COMMAND: &str = "cargo xtask";
 
 pub(super) fn check(root: &Path) -> anyhow::Result<Vec<Finding>> {
     let mut findings = Vec::new();

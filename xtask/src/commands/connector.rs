@@ -1,0 +1,114 @@
+//! `pause-connector`, `restart-connector`, `reset-offsets`, `delete-connector`: what the REST
+//! interface of Kafka Connect can do to the connector outside the procedure.
+
+use std::time::Duration;
+
+use artifacts::snapshot::Role;
+use stack::connect::{State, Status};
+use stack::postgres;
+use stack::wait::{self, Probe};
+
+use super::confirm::confirm;
+use super::target::Target;
+use crate::console;
+use crate::exit::Outcome;
+use crate::flags::{Destructive, Name};
+
+const CHANGE: Duration = Duration::from_secs(30);
+const RESTART: Duration = Duration::from_secs(60);
+
+/// `PUT /pause`; waits for PAUSED.
+pub(crate) async fn pause(args: &Name) -> anyhow::Result<Outcome> {
+    let target = Target::change(args, "pause-connector")?;
+    let (client, name) = (target.connect()?, &target.names.connector);
+    client.pause(name).await?;
+    let paused = |status: &Status| match &status.connector {
+        State::Paused => Probe::Ready(()),
+        _ => Probe::NotYet(status.to_string()),
+    };
+    client.wait_for(name, "connector PAUSED", CHANGE, paused).await?;
+    target.done()?;
+    console::say("PAUSED; its replication connection stays open: a fast shutdown of PostgreSQL may hang");
+    Ok(Outcome::Done)
+}
+
+/// `PUT /resume` where it does not want to run, then `POST /restart?includeTasks=true`. Waits until
+/// connector and task run, and stream by another process than before.
+pub(crate) async fn restart(args: &Name) -> anyhow::Result<Outcome> {
+    let target = Target::change(args, "restart-connector")?;
+    let (client, name) = (target.connect()?, &target.names.connector);
+    if matches!(client.status(name).await?.connector, State::Paused | State::Stopped) {
+        client.resume(name).await?;
+    }
+    let before = sender(&target).await;
+    client.restart(name, true, false).await?;
+    let (observer, quiet) = (target.observer(), client.quiet());
+    let what = "connector and task RUNNING again";
+    let said = wait::until(&*observer, what, RESTART, || async {
+        match quiet.status(name).await {
+            Ok(status) if status.running() && (before.is_none() || sender(&target).await != before) => {
+                Probe::Ready(status.to_string())
+            }
+            Ok(status) => Probe::NotYet(status.failure().unwrap_or_else(|| status.to_string())),
+            Err(e) => Probe::NotYet(e.to_string()),
+        }
+    })
+    .await?;
+    target.done()?;
+    console::say(&format!("restarted: {said}"));
+    Ok(Outcome::Done)
+}
+
+/// Which server streams to the connector, by which process.
+async fn sender(target: &Target) -> Option<(Role, String)> {
+    for role in target.servers() {
+        let pid = async { Ok::<_, anyhow::Error>(active_pid(&target.postgres(role).await?, target).await?) };
+        if let Ok(Some(pid)) = pid.await {
+            return Some((role, pid));
+        }
+    }
+    None
+}
+
+async fn active_pid(server: &postgres::Client, target: &Target) -> postgres::Result<Option<String>> {
+    server.quiet().slot_active_pid(&target.names.slot).await
+}
+
+/// `PUT /stop`, which has to come first, then `DELETE /offsets`; reads back that nothing is stored.
+pub(crate) async fn reset_offsets(args: &Destructive) -> anyhow::Result<Outcome> {
+    Target::look(&args.stack)?.connect()?;
+    let consequence = "the connector will be stopped and its stored offset deleted: \
+                       with snapshot.mode=initial it then reads every table again";
+    if let Some(ended) = confirm(args.yes, consequence)? {
+        return Ok(ended);
+    }
+    let target = Target::change(&args.stack, "reset-offsets")?;
+    let (client, name) = (target.connect()?, &target.names.connector);
+    client.stop(name).await?;
+    let stopped = |status: &Status| {
+        if status.stopped() { Probe::Ready(()) } else { Probe::NotYet(status.to_string()) }
+    };
+    client.wait_for(name, "connector STOPPED without tasks", CHANGE, stopped).await?;
+    client.delete_offsets(name).await?;
+    let left = client.offsets(name).await?;
+    anyhow::ensure!(left.is_empty(), "Kafka Connect still stores {}", left.raw());
+    target.done()?;
+    console::say("STOPPED, no offset is stored; cargo xtask restart-connector lets it start with a snapshot");
+    Ok(Outcome::Done)
+}
+
+/// `DELETE /connectors/X`.
+pub(crate) async fn delete(args: &Destructive) -> anyhow::Result<Outcome> {
+    Target::look(&args.stack)?.connect()?;
+    let consequence =
+        "the connector will be deleted; its slot stays and keeps WAL, its stored offset stays under its name";
+    if let Some(ended) = confirm(args.yes, consequence)? {
+        return Ok(ended);
+    }
+    let target = Target::change(&args.stack, "delete-connector")?;
+    let name = &target.names.connector;
+    let deleted = target.connect()?.delete(name).await?;
+    target.done()?;
+    console::say(&if deleted { format!("{name} deleted") } else { format!("there is no connector {name}") });
+    Ok(Outcome::Done)
+}

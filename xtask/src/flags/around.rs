@@ -1,0 +1,142 @@
+//! Flags of the commands around a rehearsal: monitoring, troubleshooting, clean-up.
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::stack_name;
+
+/// The components that have a log.
+const SERVICES: [&str; 5] = ["kafka", "connect", "postgres-old", "postgres-new", "data-generator"];
+
+/// Which stack, for commands that install and start nothing.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Name {
+    /// Name of the stack
+    #[arg(long, default_value = "lab", value_parser = stack_name)]
+    pub(crate) name: String,
+}
+
+/// Flags of commands that only look.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Look {
+    #[command(flatten)]
+    pub(crate) stack: Name,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Flags of commands that destroy something.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Destructive {
+    #[command(flatten)]
+    pub(crate) stack: Name,
+    /// Do not ask
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+}
+
+/// Flags of `logs`.
+#[derive(Debug, Args)]
+pub(crate) struct Logs {
+    /// The component
+    #[arg(value_name = "SERVICE", value_parser = SERVICES)]
+    pub(crate) service: String,
+    /// Go on with what is logged from now on, until Ctrl-C
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+    /// Only the last lines [default: all]
+    #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
+    pub(crate) tail: Option<u64>,
+    #[command(flatten)]
+    pub(crate) stack: Name,
+}
+
+/// Flags of `events`.
+#[derive(Debug, Args)]
+pub(crate) struct Events {
+    /// The topic, see `cargo xtask topics`
+    pub(crate) topic: String,
+    /// Go on with what arrives from now on, until Ctrl-C
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+    /// From the first event that is still there; this is the default
+    #[arg(long, conflicts_with = "tail")]
+    pub(crate) from_beginning: bool,
+    /// Only the last events of each partition
+    #[arg(long, value_name = "N")]
+    pub(crate) tail: Option<u32>,
+    /// End after this many events
+    #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
+    pub(crate) max: Option<u64>,
+    #[command(flatten)]
+    pub(crate) stack: Name,
+}
+
+/// What to do with replication slots.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Slots {
+    /// List the slots of each running server
+    #[command(after_help = "Example: cargo xtask slots list")]
+    List(Look),
+    /// Drop a slot; what it has not delivered yet is gone
+    #[command(after_help = "Example: cargo xtask slots drop debezium_slot --server old --yes")]
+    Drop(DropSlot),
+}
+
+/// Flags of `slots drop`.
+#[derive(Debug, Args)]
+pub(crate) struct DropSlot {
+    /// The slot
+    #[arg(value_name = "NAME")]
+    pub(crate) slot: String,
+    /// The server that has it
+    #[arg(long, value_enum)]
+    pub(crate) server: Server,
+    #[command(flatten)]
+    pub(crate) with: Destructive,
+}
+
+/// One of the two servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Server {
+    /// The one that is upgraded
+    Old,
+    /// The one of the later version
+    New,
+}
+
+/// Flags of `down`.
+#[derive(Debug, Args)]
+pub(crate) struct Down {
+    #[command(flatten)]
+    pub(crate) with: Destructive,
+    /// Remove the data of the stack, its ports, passwords and backups
+    #[arg(long)]
+    pub(crate) volumes: bool,
+    /// Remove the backups only and leave everything running
+    #[arg(long, conflicts_with = "volumes")]
+    pub(crate) backups: bool,
+}
+
+/// Flags of `runs`.
+#[derive(Debug, Args)]
+pub(crate) struct Runs {
+    /// Only those of this stack
+    #[arg(long, value_parser = stack_name)]
+    pub(crate) name: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A shell that completions can be printed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Shell {
+    Bash,
+    Fish,
+    Zsh,
+}
+
+fn count(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "a whole number from 0 up".into())
+}
