@@ -65,7 +65,7 @@ impl Answer {
         Self { verdict: Verdict::Held, compared, summary, evidence: Vec::new(), remedy: None }
     }
 
-    /// It does not hold; the remedy is the command that helps.
+    /// It does not hold; the remedy says what helps, see [`crate::verify::remedy`].
     pub fn broken(compared: u64, summary: String, remedy: &str) -> Self {
         let remedy = Some(remedy.to_owned());
         Self { verdict: Verdict::Broken, compared, summary, evidence: Vec::new(), remedy }
@@ -101,6 +101,18 @@ impl Answer {
         let Self { verdict, compared, summary, evidence, remedy } = self;
         CheckResult { name: name.to_owned(), verdict, compared, summary, evidence, remedy }
     }
+}
+
+/// The answer over evidence that is not sealed: held becomes unknown, the others mention it.
+pub(crate) fn sealed_or(check: CheckResult, unsealed: Option<&Doubt>) -> CheckResult {
+    let Some(doubt) = unsealed else { return check };
+    let CheckResult { name, verdict, compared, summary, evidence, remedy } = check;
+    let found = Answer { verdict, compared, summary, evidence, remedy };
+    match verdict {
+        Verdict::Held => Answer::unknown(compared, std::slice::from_ref(doubt)).with(found.evidence),
+        _ => found.with([doubt.evidence.clone()]),
+    }
+    .named(&name)
 }
 
 /// What a check over keys has found so far.

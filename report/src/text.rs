@@ -66,6 +66,54 @@ pub(crate) fn clip(text: &str, max: usize) -> String {
     }
 }
 
+/// The first line of a message in at most about `max` characters. What is in brackets goes first, it
+/// is detail; then the middle: a message ends with what it is about as often as it begins with it.
+pub(crate) fn shorten(text: &str, max: usize) -> String {
+    let line = text.trim().lines().next().unwrap_or_default().trim_end();
+    if line.chars().count() <= max {
+        return line.to_owned();
+    }
+    let plain = without_brackets(line);
+    let chars: Vec<char> = plain.chars().collect();
+    if chars.len() <= max {
+        return plain;
+    }
+    let (head, tail) = (max * 2 / 3, max / 3);
+    let part = |chars: &[char]| chars.iter().collect::<String>();
+    let (head, tail) = (part(&chars[..head]), part(&chars[chars.len() - tail..]));
+    format!("{} … {}", head.trim_end(), tail.trim_start())
+}
+
+/// Everything in square brackets becomes `[…]`.
+fn without_brackets(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut depth = 0_usize;
+    for c in text.chars() {
+        match c {
+            '[' => {
+                depth += 1;
+                out.push_str(if depth == 1 { "[…" } else { "" });
+            }
+            ']' if depth > 0 => {
+                depth -= 1;
+                out.push_str(if depth == 0 { "]" } else { "" });
+            }
+            c if depth == 0 => out.push(c),
+            _ => {}
+        }
+    }
+    out
+}
+
+/// The root cause in a Java stack trace: its last `Caused by`, else its first line, up to the end of
+/// the first sentence.
+pub(crate) fn root_cause(trace: &str) -> String {
+    let caused = trace.lines().rev().find_map(|line| line.trim().strip_prefix("Caused by: "));
+    let line = without_brackets(caused.or(trace.trim().lines().next()).unwrap_or_default());
+    let end = line.find(". ").map_or(line.len(), |at| at + 1);
+    shorten(line.get(..end).unwrap_or_default(), 400)
+}
+
 /// A name as an HTML id: lower-case letters, digits and hyphens.
 pub(crate) fn slug(name: &str) -> String {
     let keep = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
@@ -88,6 +136,16 @@ pub(crate) fn link(path: &str) -> Option<String> {
         }
         out
     })
+}
+
+/// An argument as a shell reads it back.
+pub(crate) fn quote(arg: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.,:/=".contains(c);
+    if !arg.is_empty() && arg.chars().all(plain) {
+        arg.to_owned()
+    } else {
+        format!("'{}'", arg.replace('\'', r"'\''"))
+    }
 }
 
 /// A character that must not reach the reader as it is, spelled out.
@@ -160,6 +218,26 @@ mod tests {
         assert_eq!(link("steps/07-x/1 2.json").as_deref(), Some("./steps/07-x/1%202.json"));
         assert_eq!(link("javascript:alert(1)").as_deref(), Some("./javascript%3Aalert%281%29"));
         assert_eq!([link("../x"), link("/etc/passwd"), link("a//b"), link("")], [None, None, None, None]);
+    }
+
+    #[test]
+    fn a_message_keeps_its_beginning_and_its_end() {
+        let offset = "lsn=LSN{0/19C4E08}, tables=[a, b], ".repeat(30);
+        let trace = format!(
+            "org.apache.kafka.connect.errors.ConnectException: An exception occurred\n\tat a.B.c(B.java:1)\n\
+             Caused by: io.debezium.DebeziumException: The connector is trying to read change stream starting at \
+             PostgresOffsetContext [{offset}], but this is no longer available on the server. Reconfigure it.\n\
+             \tat io.debezium.D.e(D.java:2)\n\t... 5 more\n"
+        );
+        let cause = "io.debezium.DebeziumException: The connector is trying to read change stream starting at \
+                     PostgresOffsetContext […], but this is no longer available on the server.";
+        assert_eq!(root_cause(&trace), cause);
+        let line = trace.lines().nth(2).unwrap();
+        assert_eq!(shorten(line, 300), format!("Caused by: {cause} Reconfigure it."));
+        assert_eq!(shorten(&"a".repeat(50), 9), format!("{} … aaa", "a".repeat(6)));
+        assert_eq!(shorten("short\nthe end of a log", 9), "short");
+        assert_eq!([shorten("", 9), root_cause("")], ["", ""]);
+        assert_eq!(shorten(&format!("]]{}[[", "é".repeat(9)), 4).chars().count(), 6);
     }
 
     #[test]

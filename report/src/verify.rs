@@ -7,14 +7,18 @@
 pub mod agree;
 pub mod audit;
 pub mod context;
+pub mod course;
 pub mod deliver;
+pub mod doubts;
 pub mod event;
 pub mod expect;
 pub mod history;
 pub mod looks;
 pub mod record;
+pub mod remedy;
 pub mod rows;
 pub mod sort;
+pub mod summaries;
 pub mod violations;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,6 +31,7 @@ use artifacts::{RunDir, SCHEMA, seal};
 use crate::Result;
 use crate::checks::{self, Answer, Check};
 use context::{Context, Doubt};
+use course::Course;
 use history::{Belongs, KeyHistory};
 use record::Fact;
 use sort::{Merged, Sorter};
@@ -61,12 +66,14 @@ pub fn verify(run: &RunDir, options: &Options) -> Result<Findings> {
 pub fn verify_with(run: &RunDir, options: &Options, checks: Vec<Box<dyn Check>>) -> Result<Findings> {
     let broken_seal = broken_seal(run);
     let mut out = Violations::create(run)?;
-    let checks = if broken_seal.is_empty() {
+    let checks: Vec<CheckResult> = if broken_seal.is_empty() {
         let mut panel = Panel::new(checks);
         let (cx, merged) = gather(run, options)?;
         count(&cx, &mut out);
         walk(&cx, merged, &mut panel, &mut out)?;
-        panel.finish(&cx, &mut out)
+        let unsealed = cx.unsealed();
+        let answer = |check: CheckResult| checks::sealed_or(check, unsealed.as_ref());
+        panel.finish(&cx, &mut out).into_iter().map(answer).collect()
     } else {
         checks.iter().map(|check| Answer::unknown(0, &broken_seal).named(check.name())).collect()
     };
@@ -103,7 +110,7 @@ fn gather(run: &RunDir, options: &Options) -> Result<(Context, Merged)> {
     let tables = header.as_ref().map_or_else(|_| Tables::new(), Clone::clone);
     let names = run.run()?;
     let collected = run.collected().map_err(|e| context::evidence(run, &e));
-    let drain = context::drain(run);
+    let drain = context::drain(run, "drain-again");
     let half = options.memory_bytes / 2;
     let (mut expected, mut delivered) = (Sorter::new(run.root(), half), Sorter::new(run.root(), half));
     let (from_ledger, topics, rows) = std::thread::scope(|scope| {
@@ -127,6 +134,7 @@ fn gather(run: &RunDir, options: &Options) -> Result<(Context, Merged)> {
     let sorters = if from_ledger.is_ok() { vec![expected, delivered] } else { Vec::new() };
     let mut cx = Context {
         run: names,
+        sealed: run.is_sealed(),
         ledger_file: run.ledger().file_name().map(|n| n.to_string_lossy().into()).unwrap_or_default(),
         tables,
         ledger: from_ledger.map_err(|e| context::evidence(run, &e)),
@@ -134,10 +142,13 @@ fn gather(run: &RunDir, options: &Options) -> Result<(Context, Merged)> {
         topics,
         rows,
         collected,
+        first_drain: context::drain(run, "drain"),
         drain,
-        looks: run.events().map(|list| looks::Looks::count(&list)).map_err(|e| context::evidence(run, &e)),
+        course: run.events().map(|list| Course::of(&list)).map_err(|e| context::evidence(run, &e)),
+        summaries: summaries::read(run),
         snapshots: context::snapshots(run),
     };
+    agree::rows(&mut cx);
     let unread = agree::unread(&cx);
     cx.topics.holes.extend(unread);
     Ok((cx, Merged::new(run.root(), sorters)?))

@@ -6,28 +6,14 @@
 mod support;
 
 use artifacts::findings::Verdict;
-use artifacts::ledger::Entry;
-use artifacts::row::{Digest, Fingerprint, Tables};
-use artifacts::snapshot::{Bounds, TableState};
+use artifacts::ledger::{Entry, Fate, Op, Phase};
+use artifacts::row::Tables;
+use artifacts::snapshot::Bounds;
 use serde_json::{Value, json};
-use support::judge::Judged;
+use support::judge::{Judged, says, spoiled};
 use support::sim::OLD;
-use support::{Plan, Rehearsal, story::rehearse};
-
-fn spoiled(spoil: impl FnOnce(&mut Rehearsal)) -> Judged {
-    let dir = tempfile::tempdir().unwrap();
-    let mut rehearsal = rehearse(&Plan { odd_fates: false, ..Plan::default() });
-    spoil(&mut rehearsal);
-    Judged::of(&rehearsal, dir.path())
-}
-
-/// Asserts that a check has the verdict and says all parts.
-fn says(judged: &Judged, check: &str, verdict: Verdict, parts: &[&str]) {
-    assert_eq!(judged.findings.verdict, verdict, "{:#?}", judged.findings);
-    assert_eq!(judged.check(check).verdict, verdict, "{:#?}", judged.findings);
-    let text = judged.text(check);
-    parts.iter().for_each(|part| assert!(text.contains(part), "'{part}' is not in {text}"));
-}
+use support::story::{rehearse, state};
+use support::{Plan, Rehearsal};
 
 fn edit(run: &mut Rehearsal, op: &str, change: impl FnOnce(&mut Value)) {
     run.records.iter_mut().rfind(|record| record.op() == op).unwrap().edit(change);
@@ -172,10 +158,7 @@ fn a_key_that_the_database_holds_twice_is_a_row_too_many() {
     let judged = spoiled(|run| {
         run.write_rows_twice = true;
         let rows = &run.rows_after["public.orders"];
-        let mut sum = Fingerprint::default();
-        let twice: Vec<Digest> = rows.values().chain(rows.values().next()).copied().collect();
-        twice.iter().for_each(|row| sum.add(*row));
-        let state = TableState { rows: sum.rows, fingerprint: sum.to_string() };
+        let state = state(rows.values().chain(rows.values().next()));
         run.snapshots.get_mut("after").unwrap().tables.insert("public.orders".into(), state);
     });
     says(&judged, "tables-converge", Verdict::Broken, &["public.orders: the topics fold to"]);
@@ -189,4 +172,89 @@ fn a_tombstone_alone_is_not_called_a_change() {
     });
     let parts = ["0 changes and 1 tombstone are in no topic: 1 gone"];
     says(&judged, "nothing-missing", Verdict::Broken, &parts);
+}
+
+#[test]
+fn a_ledger_that_lost_a_line_proves_nothing() {
+    let lose = |fits: fn(&Entry) -> bool| {
+        spoiled(move |run| {
+            run.summaries = Some(run.summarise());
+            let i = run.ledger.iter().rposition(fits).unwrap();
+            run.ledger.remove(i);
+        })
+    };
+    let judged = lose(|entry| matches!(entry, Entry::Ok { .. }));
+    let parts = ["acknowledged transactions after the cut", "steps/18-restart-generator/summary.json"];
+    says(&judged, "nothing-missing", Verdict::Unknown, &parts);
+    // A generator that was begun again counts from zero: the ledger may have more, not less.
+    let begun_again = |run: &mut Rehearsal| {
+        let again = run.events.iter().find(|e| e.step.as_deref() == Some("restart-generator")).cloned();
+        run.events.extend(again);
+        run.summaries = Some(run.summarise());
+    };
+    let judged = spoiled(|run| {
+        begun_again(run);
+        for summary in run.summaries.as_mut().unwrap().values_mut().skip(1) {
+            summary.transactions.acknowledged -= 1;
+        }
+    });
+    assert_eq!(judged.findings.verdict, Verdict::Held, "{:#?}", judged.findings);
+    let judged = spoiled(|run| {
+        begun_again(run);
+        for summary in run.summaries.as_mut().unwrap().values_mut().skip(1) {
+            summary.acknowledged.delete += 1;
+        }
+    });
+    says(&judged, "nothing-missing", Verdict::Unknown, &["acknowledged changes after the cut"]);
+}
+
+#[test]
+fn the_cut_is_where_the_drain_saw_the_topics_end() {
+    let moved = |file: &'static str, spoil: fn(&mut Rehearsal)| {
+        let judged = spoiled(spoil);
+        let parts = ["collected.json cuts cdc.public.orders at {0: ", file, "nobody knows what is before"];
+        says(&judged, "nothing-missing", Verdict::Unknown, &parts);
+    };
+    moved("steps/07-drain/drain.json saw it end at {0: 1}", |run| {
+        let mut ends = run.before();
+        ends.insert("cdc.public.orders".into(), [(0, 1)].into());
+        run.first_drain.as_mut().unwrap().ends = ends;
+    });
+    moved("snapshots/cut.json saw it end at {0: 7}", |run| {
+        run.first_drain = None;
+        let topics = &mut run.snapshots.get_mut("cut").unwrap().topics;
+        topics.insert("cdc.public.orders".into(), [(0, Bounds { start: 0, end: 7 })].into());
+    });
+    let judged = spoiled(|run| run.first_drain = None);
+    assert_eq!(judged.findings.verdict, Verdict::Held, "{:#?}", judged.findings);
+}
+
+/// A transaction whose `returned` is not in the ledger, and which was delivered.
+#[test]
+fn a_change_that_never_returned_and_was_delivered_is_not_invented() {
+    for op in [Op::Create, Op::Update, Op::Delete] {
+        let without = |settled: bool| {
+            spoiled(|run| {
+                let only = |entry: &Entry| match entry {
+                    Entry::Invoke { tx, changes, phase: Phase::After, .. } => {
+                        (changes.len() == 1 && changes[0].op == op).then(|| tx.clone())
+                    }
+                    _ => None,
+                };
+                let lost = run.ledger.iter().rev().find_map(only).unwrap();
+                run.ledger.retain(|entry| !matches!(entry, Entry::Returned { tx, .. } if *tx == lost));
+                let fate = run.ledger.iter_mut().find(|e| matches!(e, Entry::Ok { tx, .. } if *tx == lost));
+                let (tx, t, error) = (lost.clone(), support::sim::start(), "connection reset".into());
+                *fate.unwrap() = Entry::Info { tx, t, error };
+                let by = "COMMIT was never sent".into();
+                run.ledger.extend(settled.then_some(Entry::Settled { tx: lost, fate: Fate::Fail, by }));
+            })
+        };
+        let judged = without(false);
+        assert_eq!(judged.findings.verdict, Verdict::Held, "{op}: {:#?}", judged.findings);
+        assert_eq!(judged.findings.counts.total.indeterminate, 1);
+        let judged = without(true);
+        says(&judged, "nothing-invented", Verdict::Unknown, &["COMMIT was never sent"]);
+        assert!(judged.violations.is_empty(), "{op}: {:#?}", judged.violations);
+    }
 }

@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod page;
-mod sample;
 mod support;
 
 use std::collections::BTreeSet;
@@ -14,8 +13,8 @@ use artifacts::events::{Event, EventKind, StepResult};
 use artifacts::findings::{Evidence, Violation};
 use page::Page;
 use report::render::MAX_HTML_BYTES;
-use sample::{broken, decide, findings, held, violation};
 use serde_json::json;
+use support::sample::{broken, decide, findings, held, violation};
 
 /// Everything that could break out of a page, a table or a line.
 const HOSTILE: &str = "</style><script>alert(1)</script>\"'`|*_[x](javascript:y) {{ 1 }} {% if %} \u{202e}gnp\u{0}\u{1b}[31m 🙂\n@you #1 https://evil.example/";

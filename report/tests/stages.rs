@@ -10,15 +10,9 @@ use std::collections::BTreeSet;
 use artifacts::findings::{Verdict, ViolationKind};
 use artifacts::ledger::{Entry, Op, Phase};
 use serde_json::json;
-use support::judge::Judged;
-use support::{Plan, Record, Rehearsal, story::rehearse};
-
-fn judge(plan: &Plan, spoil: impl FnOnce(&mut Rehearsal)) -> Judged {
-    let dir = tempfile::tempdir().unwrap();
-    let mut rehearsal = rehearse(plan);
-    spoil(&mut rehearsal);
-    Judged::of(&rehearsal, dir.path())
-}
+use support::judge::{Judged, judge};
+use support::story::state;
+use support::{Plan, Record, Rehearsal};
 
 fn even(rebase: bool) -> Plan {
     Plan { odd_fates: false, rebase, ..Plan::default() }
@@ -49,7 +43,8 @@ fn a_row_that_was_neither_delivered_nor_copied_is_lost_by_the_copy() {
     let judged = judge(&even(true), |run| {
         let lost = lose_an_insert(run);
         run.rows_after.get_mut(&lost.table).unwrap().remove(&lost.row_key);
-        run.write_rows = true;
+        let state = state(run.rows_after[&lost.table].values());
+        run.snapshots.get_mut("after").unwrap().tables.insert(lost.table, state);
     });
     assert_eq!(missing(&judged), stage("lost-by-copy"), "{:#?}", judged.violations);
     assert!(judged.check("nothing-missing").remedy.as_ref().unwrap().contains("fence"));
@@ -66,6 +61,42 @@ fn a_row_that_was_copied_and_not_delivered_is_gone_or_recoverable() {
         run.snapshots.get_mut("cut").unwrap().slot_pending = Some(vec![xid, 1]);
     });
     assert_eq!(missing(&judged), stage("recoverable"));
+}
+
+/// What lacks before the cut is in the old server's slot: rebasing on the new one would lose it.
+#[test]
+fn what_helps_depends_on_the_slot_that_holds_the_change() {
+    let keep = |run: &mut Rehearsal, phase| {
+        let lost =
+            run.records.iter().position(|r| r.phase == phase && r.op() == "c" && r.change_id > Some(0));
+        let value = run.records.remove(lost.unwrap()).value.unwrap();
+        let value: serde_json::Value = serde_json::from_str(&value).unwrap();
+        let name = if phase == Phase::Before { "cut" } else { "after" };
+        let xid = value["source"]["txId"].as_u64().unwrap() as u32;
+        run.snapshots.get_mut(name).unwrap().slot_pending = Some(vec![xid]);
+    };
+    let remedy = |judged: &Judged| judged.check("nothing-missing").remedy.clone().unwrap();
+    let old = judge(&even(true), |run| {
+        run.run.safeguards.left_out = vec!["drain".into()];
+        keep(run, Phase::Before);
+    });
+    assert_eq!(missing(&old), stage("recoverable"), "{:#?}", old.violations);
+    let text = remedy(&old);
+    assert!(text.starts_with("rehearse again with drain: cargo xtask upgrade --option b; "), "{text}");
+    assert!(text.contains("start the old server") && !text.contains("PATCH"), "{text}");
+    let new = judge(&even(true), |run| keep(run, Phase::After));
+    let text = remedy(&new);
+    assert!(text.contains("PATCH its offset to the new slot") && !text.contains("old server"), "{text}");
+    let both = remedy(&judge(&even(true), |run| {
+        keep(run, Phase::Before);
+        keep(run, Phase::After);
+    }));
+    assert!(both.find("start the old server").unwrap() < both.find("PATCH").unwrap(), "{both}");
+    let linked = judge(&even(true), |run| {
+        run.run.transfer = Some("link".into());
+        keep(run, Phase::Before);
+    });
+    assert_eq!(missing(&linked), stage("gone"), "a linked old server cannot be started");
 }
 
 #[test]

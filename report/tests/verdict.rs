@@ -14,35 +14,9 @@ use artifacts::findings::{Verdict, ViolationKind};
 use artifacts::ledger::{Entry, Phase};
 use artifacts::position::Lsn;
 use serde_json::json;
-use support::judge::{Judged, acknowledged};
+use support::judge::{Judged, acknowledged, only_broken, spoiled, unknown};
 use support::sim::{NEW, OLD};
 use support::{Plan, Rehearsal, story::rehearse};
-
-/// A held rehearsal without transactions of odd fates, spoiled.
-fn spoiled(spoil: impl FnOnce(&mut Rehearsal)) -> Judged {
-    let dir = tempfile::tempdir().unwrap();
-    let mut rehearsal = rehearse(&Plan { odd_fates: false, ..Plan::default() });
-    spoil(&mut rehearsal);
-    Judged::of(&rehearsal, dir.path())
-}
-
-/// Asserts that one check alone is broken and that its text has all parts.
-fn only_broken(judged: &Judged, check: &str, parts: &[&str]) {
-    assert_eq!(judged.checks(Verdict::Broken), [check], "{:#?}", judged.findings);
-    assert_eq!(judged.findings.verdict, Verdict::Broken);
-    let text = judged.text(check);
-    parts.iter().for_each(|part| assert!(text.contains(part), "'{part}' is not in {text}"));
-    assert!(judged.check(check).remedy.is_some());
-}
-
-/// Asserts that checks are unknown, none is broken, and the first says why.
-fn unknown(judged: &Judged, checks: &[&str], parts: &[&str]) {
-    assert_eq!(judged.checks(Verdict::Unknown), checks, "{:#?}", judged.findings);
-    assert_eq!(judged.findings.verdict, Verdict::Unknown);
-    let text = judged.text(checks[0]);
-    parts.iter().for_each(|part| assert!(text.contains(part), "'{part}' is not in {text}"));
-    assert!(judged.check(checks[0]).remedy.is_some());
-}
 
 const OF_KEYS: [&str; 6] = [
     "nothing-missing",
@@ -267,8 +241,8 @@ fn without_a_list_of_rows_the_fingerprint_speaks() {
     let judged = spoiled(|run| {
         run.rows_after.get_mut("public.orders").unwrap().pop_last();
     });
-    assert_eq!(judged.check("tables-converge").verdict, Verdict::Broken);
-    assert!(judged.text("tables-converge").contains("the list of rows of public.orders has"));
+    unknown(&judged, &["tables-converge"], &["the list of rows of public.orders has"]);
+    assert!(judged.violations.is_empty(), "the list is not believed: {:#?}", judged.violations);
 }
 
 #[test]

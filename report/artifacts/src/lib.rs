@@ -18,6 +18,7 @@ pub mod run;
 pub mod run_dir;
 pub mod seal;
 pub mod snapshot;
+pub mod summary;
 pub mod time;
 
 pub use error::{Error, Result};

@@ -59,6 +59,21 @@ pub struct Run {
     pub workload: Workload,
     /// Component name to version.
     pub versions: BTreeMap<String, String>,
+    /// Component name to the files that its programs were taken from.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub builds: BTreeMap<String, Vec<Build>>,
+}
+
+/// A file that programs were taken from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Build {
+    /// As its package client names it: `postgresql-15=15.18-0+deb12u1`; the folder of programs that
+    /// were there already.
+    pub package: String,
+    /// Version of the component.
+    pub version: String,
+    /// SHA-256 of the package; of the program `postgres` where there is none.
+    pub sha256: String,
 }
 
 fn rebase() -> String {

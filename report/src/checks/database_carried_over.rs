@@ -9,11 +9,12 @@ use artifacts::snapshot::Snapshot;
 
 use super::{Answer, Check, count, evidence};
 use crate::verify::context::{Context, Doubt};
+use crate::verify::remedy;
 use crate::verify::violations::Violations;
 
 const FILE: &str = "snapshots/restored.json";
-const REMEDY: &str = "take the copy after the fence (cargo xtask fence-writers, then cargo xtask backup) and restore it \
-                      whole: tables, sequences and roles (cargo xtask upgrade-database)";
+const REAL: &str =
+    "keep the old server, shut every writer out of both, and copy again: tables, sequences and roles";
 
 /// See the module.
 pub(super) struct DatabaseCarriedOver;
@@ -57,16 +58,16 @@ fn compare(cx: &Context, cut: &Snapshot, restored: &Snapshot) -> Answer {
     if !differences.is_empty() {
         let n = count(differences.len() as u64, "difference");
         let text = format!("{n} between the old database at the cut and the new one before writers ({what})");
-        return Answer::broken(compared, text, REMEDY).with(differences);
+        return Answer::broken(compared, text, &remedy::rehearse_or(&cx.run, REAL)).with(differences);
     }
-    let mut doubts: Vec<Doubt> = [cut, restored].iter().flat_map(|s| unobserved(s)).collect();
+    let mut doubts: Vec<Doubt> = [cut, restored].iter().flat_map(|s| unobserved(cx, s)).collect();
     doubts.extend(cx.tables.keys().filter(|table| !cut.tables.contains_key(*table)).map(|table| Doubt {
         evidence: evidence(
             format!("{table} is not in snapshots/cut.json and not in {FILE}"),
             FILE,
             "/tables",
         ),
-        remedy: "rehearse again: every captured table must be looked at before and after the copy".to_owned(),
+        remedy: remedy::rehearse(&cx.run),
     }));
     if !doubts.is_empty() {
         return Answer::unknown(compared, &doubts);
@@ -99,7 +100,7 @@ fn differ<T: PartialEq + Display>(
     }
 }
 
-fn unobserved(snapshot: &Snapshot) -> Vec<Doubt> {
+fn unobserved(cx: &Context, snapshot: &Snapshot) -> Vec<Doubt> {
     let file = format!("snapshots/{}.json", snapshot.name);
     let parts = [
         ("/tables", snapshot.tables.is_empty()),
@@ -113,7 +114,7 @@ fn unobserved(snapshot: &Snapshot) -> Vec<Doubt> {
             let why = snapshot.unobserved.get(*pointer).map_or("it is empty", String::as_str);
             Doubt {
                 evidence: evidence(format!("{file} does not show {}: {why}", &pointer[1..]), &file, pointer),
-                remedy: "rehearse again: both sides must be looked at before and after the copy".to_owned(),
+                remedy: remedy::rehearse(&cx.run),
             }
         })
         .collect()

@@ -11,6 +11,7 @@ use serde_json::json;
 use super::{Answer, Check, Found, count};
 use crate::verify::context::Context;
 use crate::verify::history::{Belongs, Event, KeyHistory};
+use crate::verify::remedy;
 use crate::verify::violations::{Violations, of_event};
 
 const NAME: &str = "nothing-altered";
@@ -68,7 +69,8 @@ impl Check for NothingAltered {
         );
         let remedy = "compare the named events with the database; converters, transforms and a replica identity other \
                       than FULL change rows: cargo xtask replication";
-        self.found.answer(cx, held, broken, remedy, &cx.doubts())
+        let remedy = format!("{remedy}; {}", remedy::rehearse(&cx.run));
+        self.found.answer(cx, held, broken, &remedy, &cx.doubts())
     }
 }
 

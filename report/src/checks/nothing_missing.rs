@@ -13,9 +13,18 @@ use super::{Answer, Check, Found, count};
 use crate::verify::audit::audit;
 use crate::verify::context::Context;
 use crate::verify::history::{KeyHistory, Wanted};
+use crate::verify::remedy::{self, FROM_THE_NEW_SLOT, FROM_THE_OLD_SLOT};
 use crate::verify::violations::{Violations, of_change};
 
 const NAME: &str = "nothing-missing";
+const OLD_SLOT: &str = "what was committed before the cut is in the old server's slot";
+const NEW_SLOT: &str = "what was committed after the cut is in the new server's slot";
+const ADD: &str =
+    "add the table or operation to publication and connector; what has passed comes with a new snapshot only";
+const CARRY: &str = "a writer committed behind the copy: keep the old server, fence every writer out, compare the tables, copy again";
+const SNAPSHOT: &str = "no stream brings it back; a new snapshot brings the rows that are there (stop the connector, DELETE its \
+                        offsets, resume with snapshot.mode initial), not deletions and not versions in between";
+const LOOK: &str = "look with pg_logical_slot_peek_binary_changes before anything advances the slot";
 
 /// See the module.
 #[derive(Default)]
@@ -26,7 +35,7 @@ pub(super) struct NothingMissing {
     tombstones: u64,
     /// Changes of unknown fate that a later version proves.
     proven: u64,
-    stages: BTreeMap<Stage, u64>,
+    stages: BTreeMap<(Stage, Phase), u64>,
     unknown: HashMap<u64, Unknown>,
 }
 
@@ -77,19 +86,19 @@ impl Check for NothingMissing {
 
 impl NothingMissing {
     fn add(&mut self, cx: &Context, out: &mut Violations, stage: Stage, violation: &Violation, line: u64) {
-        *self.stages.entry(stage).or_default() += 1;
+        *self.stages.entry((stage, violation.phase.unwrap_or(Phase::Before))).or_default() += 1;
         self.tombstones += u64::from(violation.op == Some(Op::Tombstone));
         self.found.add(out, violation, (&cx.ledger_file, format!("line {line}")));
     }
 
     fn answer(&mut self, cx: &Context) -> Answer {
         let compared = self.found.compared;
-        let stages: Vec<String> = self
-            .stages
-            .iter()
-            .map(|(stage, n)| format!("{n} {}", stage.name().unwrap_or("of unknown stage")))
-            .collect();
-        let not_yet = self.stages.get(&Stage::NotYet).copied().unwrap_or(0);
+        let mut stages: BTreeMap<Stage, u64> = BTreeMap::new();
+        self.stages.iter().for_each(|((stage, _), n)| *stages.entry(*stage).or_default() += n);
+        let not_yet = stages.get(&Stage::NotYet).copied().unwrap_or(0);
+        let stages =
+            stages.iter().map(|(stage, n)| format!("{n} {}", stage.name().unwrap_or("of unknown stage")));
+        let stages: Vec<String> = stages.collect();
         let mut doubts = cx.doubts();
         if not_yet > 0 {
             doubts.extend(cx.unsettled());
@@ -116,26 +125,27 @@ impl NothingMissing {
             count(self.seed_rows, "seed row"),
             stages.join(", ")
         );
-        let answer = self.found.answer(cx, held, broken, self.remedy(), &doubts);
+        let answer = self.found.answer(cx, held, broken, &self.remedy(cx), &doubts);
         let answer = answer.with(audit(cx).and_then(Result::ok));
         if self.found.broken > 0 { answer.with([cx.looks()]) } else { answer }
     }
 
-    /// For the stage that can be helped most.
-    fn remedy(&self) -> &'static str {
-        if self.stages.contains_key(&Stage::Recoverable) {
-            "the slot still holds the recoverable ones: cargo xtask stop-connector, cargo xtask \
-             rebase-offsets, cargo xtask resume-connector, before anything advances the slot"
-        } else if self.stages.contains_key(&Stage::DroppedByConfig) {
-            "add the table or operation to the publication and to the connector's configuration, then \
-             cargo xtask deploy-connector"
-        } else if self.stages.contains_key(&Stage::LostByCopy) {
-            "no writer may commit after the backup began: rehearse with the safeguards writers-first and \
-             fence, and look at database-carried-over"
-        } else {
-            "no stream brings them back; a new snapshot does: cargo xtask stop-connector, cargo xtask \
-             reset-offsets, cargo xtask resume-connector"
-        }
+    /// What helps depends on where the changes still are: before the cut in the old server's slot,
+    /// after it in the new one's. The old server comes first, as the new slot must not move meanwhile.
+    fn remedy(&self, cx: &Context) -> String {
+        let there = |stage, phase| self.stages.contains_key(&(stage, phase));
+        let either = |stage| there(stage, Phase::Before) || there(stage, Phase::After);
+        let clauses = [
+            (there(Stage::Recoverable, Phase::Before), OLD_SLOT, FROM_THE_OLD_SLOT),
+            (there(Stage::Recoverable, Phase::After), NEW_SLOT, FROM_THE_NEW_SLOT),
+            (either(Stage::DroppedByConfig), "what configuration left out", ADD),
+            (either(Stage::LostByCopy), "what the copy lacks", CARRY),
+            (either(Stage::Gone), "what no slot holds", SNAPSHOT),
+            (either(Stage::NotObserved), "what nobody looked for", LOOK),
+        ];
+        let clauses = clauses.into_iter().filter(|(there, ..)| *there);
+        let real: Vec<String> = clauses.map(|(_, what, real)| format!("{what}: {real}")).collect();
+        remedy::rehearse_or(&cx.run, &real.join("; "))
     }
 }
 

@@ -2,16 +2,18 @@
 //!
 //! The same position and transaction again is a `re-delivery`: the connector read the change
 //! twice. Another position or transaction is a `double-execution`: the database did the change
-//! twice. An `r` for a version that the topics have already is a `re-snapshot`.
+//! twice. An `r` for a version that the topics have already is a `re-snapshot`. Re-deliveries in a run
+//! in which a component died prove nothing about the upgrade.
 
 use std::collections::BTreeMap;
 
-use artifacts::findings::ViolationKind;
+use artifacts::findings::{Evidence, ViolationKind};
 use artifacts::ledger::Op;
 
 use super::{Answer, Check, Found, count};
-use crate::verify::context::Context;
+use crate::verify::context::{Context, Doubt};
 use crate::verify::history::{Belongs, Event, KeyHistory};
+use crate::verify::remedy;
 use crate::verify::violations::{Violations, of_event};
 
 const NAME: &str = "nothing-repeated";
@@ -67,14 +69,29 @@ impl Check for NothingRepeated {
             ),
         };
         let broken = format!("{} of {events} repeat a change: {}", self.found.broken, kinds.join(", "));
+        let real = "nothing is lost; consumers must recognise what they have by key and version, and where all of \
+                    them do, --allow-repeats says so";
         let remedy = if self.kinds.contains_key(RE_SNAPSHOT) {
-            "keep the stored offset and move it: cargo xtask rebase-offsets instead of reset-offsets; or accept \
-             repeats with --allow-repeats"
+            format!("move the stored offset instead of deleting it; {}", remedy::rehearse_or(&cx.run, real))
         } else {
-            "drain before the stop and keep the last stored offset: rehearse with the safeguards drain and \
-             stop-connector; consumers that are idempotent can accept repeats with --allow-repeats"
+            remedy::rehearse_or(&cx.run, real)
         };
-        self.found.answer(cx, held, broken, remedy, &cx.doubts())
+        let mut doubts = cx.doubts();
+        if let Some(mut evidence) = self.death(cx) {
+            evidence.text.push_str(": Kafka Connect delivers again what it had not noted before it died");
+            doubts.insert(0, Doubt { evidence, remedy: remedy::rehearse(&cx.run) });
+            return Answer::unknown(self.found.compared, &doubts).with(std::mem::take(&mut self.found.named));
+        }
+        self.found.answer(cx, held, broken, &remedy, &doubts)
+    }
+}
+
+impl NothingRepeated {
+    /// The component whose death explains every repeat that was found; none when nothing was repeated,
+    /// or in another way.
+    fn death(&self, cx: &Context) -> Option<Evidence> {
+        let explained = self.found.broken > 0 && self.kinds.keys().all(|kind| *kind == RE_DELIVERY);
+        cx.course.as_ref().ok()?.death().filter(|_| explained)
     }
 }
 

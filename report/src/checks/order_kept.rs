@@ -13,6 +13,7 @@ use super::{Answer, Check, Found, count};
 use crate::verify::context::Context;
 use crate::verify::first_of;
 use crate::verify::history::{Event, KeyHistory};
+use crate::verify::remedy;
 use crate::verify::violations::{Violations, of_event};
 
 const NAME: &str = "order-kept";
@@ -53,7 +54,8 @@ impl Check for OrderKept {
         let broken = format!("{} of {events} of {keys} came out of order", self.found.broken);
         let remedy = "look at the named offsets; a topic whose number of partitions changed, or two connectors \
                       writing to it, breaks the order: cargo xtask topics, cargo xtask status";
-        self.found.answer(cx, held, broken, remedy, &cx.doubts())
+        let remedy = format!("{remedy}; {}", remedy::rehearse(&cx.run));
+        self.found.answer(cx, held, broken, &remedy, &cx.doubts())
     }
 }
 

@@ -13,11 +13,10 @@ use serde_json::Value;
 
 use super::{Answer, Check, evidence};
 use crate::verify::context::{Context, Doubt};
+use crate::verify::remedy::{self, FROM_THE_NEW_SLOT};
 use crate::verify::violations::Violations;
 
 const FILE: &str = "snapshots/at-resume.json";
-const REMEDY: &str = "move the stored offset to the new slot before the connector resumes: cargo xtask stop-connector, \
-                      cargo xtask rebase-offsets, cargo xtask resume-connector";
 
 /// See the module.
 pub(super) struct PositionsConsistent;
@@ -32,7 +31,7 @@ impl Check for PositionsConsistent {
             Ok(snapshot) => snapshot,
             Err(doubt) => return Answer::unknown(0, &[doubt]),
         };
-        let Some(offset) = &at.offset else { return without_offset(at) };
+        let Some(offset) = &at.offset else { return without_offset(cx, at) };
         let unchanged = cx.snapshot("cut").ok().filter(|cut| same(cut.offset.as_ref(), offset));
         let history = match unchanged {
             Some(cut) => &cut.server.position,
@@ -48,8 +47,8 @@ impl Check for PositionsConsistent {
             seen.push(evidence(text.to_owned(), "snapshots/cut.json", "/offset/raw"));
         }
         let doubts: Vec<Doubt> =
-            [contradiction(at, offset), elsewhere(cx, at)].into_iter().flatten().collect();
-        let answer = judge(at, offset, &offset_at, seen);
+            [contradiction(cx, at, offset), elsewhere(cx, at)].into_iter().flatten().collect();
+        let answer = judge(cx, at, offset, &offset_at, seen);
         if answer.verdict == Verdict::Held && !doubts.is_empty() {
             return Answer::unknown(answer.compared, &doubts);
         }
@@ -57,10 +56,10 @@ impl Check for PositionsConsistent {
     }
 }
 
-fn without_offset(at: &Snapshot) -> Answer {
+fn without_offset(cx: &Context, at: &Snapshot) -> Answer {
     if let Some(why) = at.unobserved.get("/offset") {
         let evidence = evidence(format!("the stored offset was not observed: {why}"), FILE, "/offset");
-        return Answer::unknown(0, &[Doubt { evidence, remedy: "rehearse again".to_owned() }]);
+        return Answer::unknown(0, &[again(cx, evidence)]);
     }
     let text = "no offset was stored at resume, so none of another history: the connector decides by its \
                 snapshot.mode where it starts";
@@ -68,13 +67,13 @@ fn without_offset(at: &Snapshot) -> Answer {
 }
 
 /// The snapshot names another position than the stored offset holds.
-fn contradiction(at: &Snapshot, offset: &StoredOffset) -> Option<Doubt> {
+fn contradiction(cx: &Context, at: &Snapshot, offset: &StoredOffset) -> Option<Doubt> {
     let lsn = offset.position.lsn;
     if positions(offset).iter().skip(1).any(|(_, stored)| *stored == lsn) {
         return None;
     }
     let text = format!("{}: the stored offset is said to be {lsn}, and nothing in it is", at.name);
-    Some(again(evidence(text, FILE, "/offset/raw")))
+    Some(again(cx, evidence(text, FILE, "/offset/raw")))
 }
 
 /// The server at resume is not the one at the end.
@@ -83,12 +82,12 @@ fn elsewhere(cx: &Context, at: &Snapshot) -> Option<Doubt> {
     let resume = &at.server.position;
     (end.system_identifier != resume.system_identifier).then(|| {
         let text = format!("the connector resumed at {resume}, and the server at the end is at {end}");
-        again(evidence(text, FILE, "/server/position"))
+        again(cx, evidence(text, FILE, "/server/position"))
     })
 }
 
-fn again(evidence: Evidence) -> Doubt {
-    Doubt { evidence, remedy: "rehearse again: the evidence contradicts itself".to_owned() }
+fn again(cx: &Context, evidence: Evidence) -> Doubt {
+    Doubt { evidence, remedy: remedy::rehearse(&cx.run) }
 }
 
 /// Whether an offset is the one that was stored at the cut.
@@ -96,7 +95,13 @@ fn same(cut: Option<&StoredOffset>, offset: &StoredOffset) -> bool {
     cut.is_some_and(|cut| cut.raw == offset.raw)
 }
 
-fn judge(at: &Snapshot, offset: &StoredOffset, offset_at: &Position, seen: Vec<Evidence>) -> Answer {
+fn judge(
+    cx: &Context,
+    at: &Snapshot,
+    offset: &StoredOffset,
+    offset_at: &Position,
+    seen: Vec<Evidence>,
+) -> Answer {
     let wal = &at.server.position;
     let slot = |column: &str| at.slot.as_ref()?.get(column)?.as_str()?.parse::<Lsn>().ok();
     let (restart, confirmed) = (slot("restart_lsn"), slot("confirmed_flush_lsn"));
@@ -107,24 +112,25 @@ fn judge(at: &Snapshot, offset: &StoredOffset, offset_at: &Position, seen: Vec<E
         show(confirmed)
     );
     let seen = seen.into_iter().chain([evidence(reads.clone(), FILE, "/slot")]);
+    let remedy = remedy::rehearse_or(&cx.run, FROM_THE_NEW_SLOT);
     if !offset_at.same_history(wal) {
         let text = format!(
             "at resume the stored offset was {offset_at}, a position of another history than the one the connector is \
              about to read: {reads}"
         );
-        return Answer::broken(1, text, REMEDY).with(seen);
+        return Answer::broken(1, text, &remedy).with(seen);
     }
     let Some(restart) = restart else {
         let evidence =
             evidence("at resume there was no slot to hold the offset against".to_owned(), FILE, "/slot");
-        return Answer::unknown(1, &[Doubt { evidence, remedy: "cargo xtask recreate-slot".to_owned() }]);
+        return Answer::unknown(1, &[again(cx, evidence)]);
     };
     let positions = positions(offset);
     let compared = positions.len() as u64 + 1;
     let outside = positions.iter().find(|(_, lsn)| *lsn < restart || *lsn > wal.lsn);
     if let Some((name, lsn)) = outside {
         let text = format!("at resume the stored {name} {lsn} was outside of what the server has: {reads}");
-        return Answer::broken(compared, text, REMEDY).with(seen);
+        return Answer::broken(compared, text, &remedy).with(seen);
     }
     let text =
         format!("at resume the stored offset was {offset_at}, in the history about to be read: {reads}");

@@ -8,11 +8,13 @@ use serde_json::Value;
 use super::stage::publishes;
 use super::{Answer, Check, count, evidence};
 use crate::verify::context::{Context, Doubt};
+use crate::verify::remedy;
 use crate::verify::violations::Violations;
 
 const MOMENTS: [&str; 2] = ["at-resume", "after"];
-const REMEDY: &str = "cargo xtask recreate-slot makes publication, replica identity and slot as the connector needs them; \
-                      wal_level needs a restart of the server";
+const REAL: &str = "shut the writers out and stop the connector, make what lacks (wal_level needs a restart; publication and \
+                    replica identity before the slot), PATCH the offset to the slot's confirmed_flush_lsn, resume; what \
+                    was written before the slot was made needs a new snapshot";
 
 /// See the module.
 pub(super) struct ReplicationReady;
@@ -36,7 +38,8 @@ impl Check for ReplicationReady {
             let more = wrong.len() - 1;
             let rest =
                 if more > 0 { format!(", and {} more", count(more as u64, "thing")) } else { String::new() };
-            return Answer::broken(compared, format!("{first}{rest}"), REMEDY).with(wrong);
+            let remedy = remedy::rehearse_or(&cx.run, REAL);
+            return Answer::broken(compared, format!("{first}{rest}"), &remedy).with(wrong);
         }
         if !doubts.is_empty() {
             return Answer::unknown(compared, &doubts);
@@ -135,7 +138,7 @@ impl Look<'_> {
             if publication.get(part).is_none_or(Value::is_null) {
                 let text = format!("{}: the publication does not say its '{part}'", snapshot.name);
                 let evidence = evidence(text, &file(snapshot), "/publication");
-                self.doubts.push(Doubt { evidence, remedy: "rehearse again".to_owned() });
+                self.doubts.push(Doubt { evidence, remedy: remedy::rehearse(&self.cx.run) });
             }
         }
         for table in self.cx.tables.keys() {
@@ -177,7 +180,7 @@ impl Look<'_> {
         if let (None, Some(why)) = (found, why) {
             let text = format!("{}: {what} was not observed: {why}", snapshot.name);
             let evidence = evidence(text, &file(snapshot), pointer);
-            return self.doubts.push(Doubt { evidence, remedy: "rehearse again".to_owned() });
+            return self.doubts.push(Doubt { evidence, remedy: remedy::rehearse(&self.cx.run) });
         }
         let found = found.unwrap_or("not there");
         let instead =

@@ -59,6 +59,10 @@ impl Stage {
 fn in_slot(cx: &Context, wanted: &Wanted) -> Stage {
     let fact = &wanted.fact;
     let name = if fact.phase == Phase::Before { "cut" } else { "after" };
+    let linked = matches!(cx.run.transfer.as_deref(), Some("link" | "swap"));
+    if linked && fact.phase == Phase::Before {
+        return Stage::Gone; // The old server cannot be started any more.
+    }
     let Ok(snapshot) = cx.snapshot(name) else { return Stage::NotObserved };
     let Some(slot) = &snapshot.slot else {
         let looked = !snapshot.unobserved.contains_key("/slot");

@@ -23,6 +23,21 @@ pub fn unread(cx: &Context) -> Vec<String> {
     list
 }
 
+/// A list of rows that is not the table that the last snapshot saw is not believed.
+pub fn rows(cx: &mut Context) {
+    let Ok(Some(after)) = cx.snapshots.get("after").cloned().unwrap_or(Ok(None)) else { return };
+    for (table, rows) in cx.tables.keys().zip(&mut cx.rows) {
+        let Some(state) = after.tables.get(table).filter(|_| rows.known()) else { continue };
+        if rows.sum.rows != state.rows || rows.sum.to_string() != state.fingerprint {
+            let text = format!(
+                "the list of rows of {table} has {} rows, or others, than snapshots/after.json with {}",
+                rows.sum.rows, state.rows
+            );
+            rows.contradiction = Some(text);
+        }
+    }
+}
+
 /// Why a snapshot is not the one that its file name says; none when it is.
 pub fn misplaced(cx: &Context, name: &str, snapshot: &Snapshot) -> Option<String> {
     let (role, major) = match name {

@@ -6,6 +6,7 @@ use artifacts::ledger::{Op, Phase};
 
 use super::context::{Context, Doubt};
 use super::expect::Ledger;
+use super::remedy;
 
 const FILE: &str = "snapshots/after.json";
 
@@ -17,7 +18,7 @@ const FILE: &str = "snapshots/after.json";
 pub fn audit(cx: &Context) -> Option<std::result::Result<Evidence, Doubt>> {
     let ledger = cx.ledger.as_ref().ok()?;
     let Some(counted) = cx.snapshot("after").ok().and_then(|after| after.audit.as_ref()) else {
-        return cx.run.audit.then(|| Err(not_taken()));
+        return cx.run.audit.then(|| Err(not_taken(cx)));
     };
     let mut total = 0;
     for table in cx.tables.keys() {
@@ -32,8 +33,11 @@ pub fn audit(cx: &Context) -> Option<std::result::Result<Evidence, Doubt>> {
                 );
                 let at = Some(format!("/audit/{table}/{op}"));
                 let evidence = Evidence { text, file: Some(FILE.to_owned()), at };
-                let remedy = "rehearse again with a fresh stack: someone beside the data generator writes";
-                return Some(Err(Doubt { evidence, remedy: remedy.to_owned() }));
+                let remedy = format!(
+                    "someone beside the data generator writes; with a fresh stack (cargo xtask down --volumes), {}",
+                    remedy::rehearse(&cx.run)
+                );
+                return Some(Err(Doubt { evidence, remedy }));
             }
         }
     }
@@ -44,11 +48,11 @@ pub fn audit(cx: &Context) -> Option<std::result::Result<Evidence, Doubt>> {
 }
 
 /// The run has an audit, and nobody read it.
-fn not_taken() -> Doubt {
+fn not_taken(cx: &Context) -> Doubt {
     let text =
         format!("run.json says that triggers audit the tables, {FILE} does not have what they counted");
     let evidence = Evidence { text, file: Some(FILE.to_owned()), at: Some("/audit".to_owned()) };
-    Doubt { evidence, remedy: "rehearse again; cargo xtask capture-after reads the audit".to_owned() }
+    Doubt { evidence, remedy: remedy::rehearse(&cx.run) }
 }
 
 /// How many the ledger allows; seed rows were inserted before anyone looked.

@@ -3,19 +3,20 @@
 use std::collections::BTreeMap;
 
 use artifacts::collected::Collected;
-use artifacts::drain::{Drain, Settled};
+use artifacts::drain::Drain;
 use artifacts::findings::Evidence;
-use artifacts::ledger::{Op, Phase};
+use artifacts::ledger::Phase;
 use artifacts::row::Tables;
 use artifacts::run::Run;
 use artifacts::snapshot::{NAMES, Snapshot, TableState};
+use artifacts::summary::Summary;
 use artifacts::{Error, RunDir};
 
 use super::agree::misplaced;
-use super::audit::audit;
+use super::course::Course;
 use super::deliver::Topics;
 use super::expect::Ledger;
-use super::looks::Looks;
+use super::remedy;
 use super::rows::{Rows, step_folder};
 
 /// Read, or why not.
@@ -34,6 +35,8 @@ pub struct Doubt {
 pub struct Context {
     /// `run.json`
     pub run: Run,
+    /// The evidence is complete: nothing is added to it any more.
+    pub sealed: bool,
     /// Name of the ledger's file.
     pub ledger_file: String,
     /// Captured tables, from the ledger's header.
@@ -48,10 +51,14 @@ pub struct Context {
     pub rows: Vec<Rows>,
     /// `collected.json`
     pub collected: Read<Option<Collected>>,
+    /// The drain before the cut, and its file.
+    pub first_drain: Read<Option<(String, Drain)>>,
     /// The last drain, and its file.
     pub drain: Read<Option<(String, Drain)>>,
-    /// Samples after the upgrade.
-    pub looks: Read<Looks>,
+    /// How the run went.
+    pub course: Read<Course>,
+    /// What the data generator says it did: file, step and counts.
+    pub summaries: Read<Vec<(String, String, Summary)>>,
     /// `snapshots/*.json`
     pub snapshots: BTreeMap<String, Read<Option<Snapshot>>>,
 }
@@ -70,9 +77,9 @@ pub fn snapshots(run: &RunDir) -> BTreeMap<String, Read<Option<Snapshot>>> {
     NAMES.iter().map(|name| ((*name).to_owned(), read(name))).collect()
 }
 
-/// Reads the result of the last drain.
-pub fn drain(run: &RunDir) -> Read<Option<(String, Drain)>> {
-    let Some(step) = step_folder(run, "drain-again") else { return Ok(None) };
+/// Reads the result of a drain, `drain` or `drain-again`.
+pub fn drain(run: &RunDir, step: &str) -> Read<Option<(String, Drain)>> {
+    let Some(step) = step_folder(run, step) else { return Ok(None) };
     let file = format!("{step}/drain.json");
     let drain = run.read_if_there::<Drain>(&file).map_err(|e| evidence(run, &e))?;
     Ok(drain.map(|drain| (file, drain)))
@@ -114,8 +121,7 @@ impl Context {
             "at-resume" => "resume-connector".to_owned(),
             other => format!("capture-{other}"),
         };
-        let remedy = format!("rehearse again; snapshots/{name}.json is written by cargo xtask {step}");
-        Err(Doubt { evidence, remedy })
+        Err(Doubt { evidence, remedy: self.go_on(&format!("cargo xtask {step}, then cargo xtask collect")) })
     }
 
     /// What was held against what.
@@ -128,100 +134,6 @@ impl Context {
             self.ledger_file, self.topics.records
         );
         Evidence { text, file: Some("collected.json".into()), at: Some("/topics".into()) }
-    }
-
-    /// Reasons why the histories of the keys prove nothing: damaged or incomplete evidence, or too
-    /// little of it.
-    pub fn doubts(&self) -> Vec<Doubt> {
-        let again = "rehearse again: the evidence is damaged or was not written to its end";
-        let mut doubts = Vec::new();
-        let mut add = |evidence: Evidence, remedy: &str| {
-            doubts.push(Doubt { evidence, remedy: remedy.to_owned() });
-        };
-        if let Err(evidence) = &self.ledger {
-            add(evidence.clone(), again);
-        }
-        if let Some(evidence) = &self.topics_damage {
-            add(evidence.clone(), again);
-        }
-        let file = Some("collected.json".to_owned());
-        match &self.collected {
-            Err(evidence) => add(evidence.clone(), again),
-            Ok(None) => {
-                let text = "collected.json was not written: nobody knows how far the topics were read".into();
-                add(Evidence { text, file, at: None }, "cargo xtask collect");
-            }
-            Ok(Some(_)) => {
-                for hole in self.topics.holes.iter().take(3) {
-                    let evidence = Evidence { text: hole.clone(), file: file.clone(), at: None };
-                    add(evidence, "rehearse again: the topics were not read from first to last record");
-                }
-            }
-        }
-        if let Some(Err(doubt)) = audit(self) {
-            add(doubt.evidence, &doubt.remedy);
-        }
-        if let (Ok(_), Some(topic)) = (&self.ledger, self.foreign_topic()) {
-            let text = format!("{topic} is a topic of the run, and the ledger knows no table of it");
-            let file = Some("run.json".to_owned());
-            add(Evidence { text, file, at: Some("/names/topics".into()) }, again);
-        }
-        if let Some(text) = self.too_little() {
-            let evidence = Evidence { text, file: Some(self.ledger_file.clone()), at: None };
-            add(evidence, "rehearse with more changes: cargo xtask upgrade --changes 5000");
-        }
-        doubts
-    }
-
-    /// A topic of the run whose table the ledger does not know.
-    fn foreign_topic(&self) -> Option<&String> {
-        let table =
-            |topic: &str| topic.strip_prefix(&self.run.names.prefix)?.strip_prefix('.').map(str::to_owned);
-        let known = |topic: &&String| table(topic).is_some_and(|table| self.tables.contains_key(&table));
-        self.run.names.topics.iter().find(|topic| !known(topic))
-    }
-
-    /// At least one acknowledged insert, update and delete per table and phase, or what lacks.
-    fn too_little(&self) -> Option<String> {
-        let ledger = self.ledger.as_ref().ok()?;
-        let mut lacking = Vec::new();
-        if self.tables.is_empty() {
-            return Some("too little was seen: the ledger names no table".to_owned());
-        }
-        for phase in [Phase::Before, Phase::After] {
-            for table in self.tables.keys() {
-                for (op, name) in [(Op::Create, "insert"), (Op::Update, "update"), (Op::Delete, "delete")] {
-                    if !ledger.acknowledged.contains_key(&(phase, table.clone(), op)) {
-                        lacking.push(format!("{name} of {table} {phase} the cut"));
-                    }
-                }
-            }
-        }
-        let more = lacking.len().saturating_sub(1);
-        let rest = if more > 0 { format!(" (and {more} more kinds)") } else { String::new() };
-        let first = lacking.first()?;
-        Some(format!("too little was seen: the ledger has no acknowledged {first}{rest}"))
-    }
-
-    /// Whether delivery had settled, so that missing may be said.
-    pub fn unsettled(&self) -> Option<Doubt> {
-        let settled = self.collected.as_ref().ok().and_then(|c| c.as_ref()).and_then(|c| c.settled);
-        let text = match settled {
-            Some(Settled::Marker | Settled::Idle) => return None,
-            Some(Settled::No) => "delivery had not settled: something was still moving at the deadline",
-            None => "nobody waited until delivery had settled: drain-again was not run",
-        };
-        let at = Some("/settled".to_owned());
-        let evidence = Evidence { text: text.into(), file: Some("collected.json".into()), at };
-        Some(Doubt { evidence, remedy: "cargo xtask drain-again, then cargo xtask collect".into() })
-    }
-
-    /// Everything that was delivered was read, and nothing can arrive any more.
-    pub fn conclusive(&self) -> bool {
-        matches!(self.collected, Ok(Some(_)))
-            && self.topics_damage.is_none()
-            && self.topics.holes.is_empty()
-            && self.unsettled().is_none()
     }
 
     /// Index of a table of the ledger.
@@ -253,9 +165,28 @@ impl Context {
 
     /// Whether connector and task were RUNNING after the upgrade, or why nobody knows.
     pub fn looks(&self) -> Evidence {
-        match &self.looks {
-            Ok(looks) => looks.evidence(),
+        match &self.course {
+            Ok(course) => course.looks.evidence(),
             Err(evidence) => evidence.clone(),
         }
+    }
+
+    /// The component whose death after the upgrade explains that nothing arrived or was made.
+    pub fn death_after(&self) -> Option<Evidence> {
+        self.course.as_ref().ok()?.death_after()
+    }
+
+    /// The offset with which the connector resumed is word for word the one at the cut, which another
+    /// server wrote: the cut's snapshot.
+    pub fn stale(&self) -> Option<&Snapshot> {
+        let (at, cut) = (self.snapshot("at-resume").ok()?, self.snapshot("cut").ok()?);
+        let same = at.offset.as_ref()?.raw == cut.offset.as_ref()?.raw;
+        (same && !cut.server.position.same_history(&at.server.position)).then_some(cut)
+    }
+
+    /// What helps where the run proves nothing: the steps that lack while it is open, another
+    /// rehearsal once it is sealed.
+    pub fn go_on(&self, commands: &str) -> String {
+        if self.sealed { remedy::rehearse(&self.run) } else { commands.to_owned() }
     }
 }

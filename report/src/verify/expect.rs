@@ -9,6 +9,7 @@ use std::path::Path;
 use artifacts::ledger::{Change, Entry, Fate, Op, Phase, Reader};
 use artifacts::position::Lsn;
 use artifacts::row::{Digest, Tables};
+use artifacts::summary::Transactions;
 use artifacts::{Error, Result};
 
 use super::record::{Expected, Item};
@@ -27,6 +28,12 @@ pub struct Ledger {
     pub seed_rows: BTreeMap<String, u64>,
     /// Inserts whose key nobody knows, because their transaction broke off: their change ids.
     pub keyless: HashSet<u64>,
+    /// Transactions by the fate that their client wrote down, not by what was found out later.
+    pub fates: BTreeMap<Phase, Transactions>,
+    /// Changes of the acknowledged ones among them, by phase.
+    pub answered: BTreeMap<Phase, u64>,
+    /// Change ids of transactions that are said to have failed because COMMIT was never sent.
+    pub unsent: HashSet<u64>,
     /// Unknown transactions by the line of their `invoke`: their names. Only those that got as far
     /// as COMMIT are all-or-none.
     pub unknown: HashMap<u64, String>,
@@ -40,6 +47,11 @@ impl Ledger {
     /// Changes known to be committed.
     pub fn acknowledged(&self) -> u64 {
         self.acknowledged.values().sum()
+    }
+
+    /// Changes that the server acknowledged to the client in a phase.
+    pub fn answered_in(&self, phase: Phase) -> u64 {
+        self.answered.get(&phase).copied().unwrap_or(0)
     }
 
     /// Changes known to be committed in a phase.
@@ -129,18 +141,37 @@ impl Reading<'_> {
                 open.returned = Some(Returned { xid: xid.parse().ok(), keys, counts, rows });
                 Ok(())
             }
-            Entry::Ok { tx, .. } | Entry::Settled { tx, fate: Fate::Ok, .. } => {
+            Entry::Ok { tx, .. } => {
                 let open = self.close(line, &tx)?;
-                if open.returned.is_none() {
-                    return Err(self.corrupt(line, &tx, "is committed but never returned"));
+                self.fate(open.phase).acknowledged += 1;
+                let touched = open.returned.iter().flat_map(|r| &r.counts).filter(|n| **n > 0).count() as u64;
+                *self.ledger.answered.entry(open.phase).or_default() += touched;
+                self.committed(line, open)
+            }
+            Entry::Fail { tx, .. } => {
+                let open = self.close(line, &tx)?;
+                self.fate(open.phase).refused += 1;
+                Ok(())
+            }
+            Entry::Info { tx, .. } => {
+                let phase = self.open.get(&tx).map(|open| open.phase);
+                phase.into_iter().for_each(|phase| self.fate(phase).unknown += 1);
+                Ok(())
+            }
+            Entry::Settled { tx, fate, .. } => {
+                let open = self.close(line, &tx)?;
+                match fate {
+                    Fate::Ok => self.committed(line, open),
+                    Fate::Fail if open.returned.is_none() => self.unsent(open),
+                    Fate::Fail => Ok(()),
                 }
-                self.committed(open)
             }
-            Entry::Fail { tx, .. } | Entry::Settled { tx, fate: Fate::Fail, .. } => {
-                self.close(line, &tx).map(drop)
-            }
-            Entry::Header { .. } | Entry::Info { .. } | Entry::Resumed { .. } => Ok(()),
+            Entry::Header { .. } | Entry::Resumed { .. } => Ok(()),
         }
+    }
+
+    fn fate(&mut self, phase: Phase) -> &mut Transactions {
+        self.ledger.fates.entry(phase).or_default()
     }
 
     fn corrupt(&self, line: u64, tx: &str, what: &str) -> Error {
@@ -174,8 +205,10 @@ impl Reading<'_> {
         self.sorter.push(Item::expected(self.table(line, table)?, key, fact))
     }
 
-    fn committed(&mut self, open: Transaction) -> Result<()> {
-        let Some(returned) = &open.returned else { return Ok(()) };
+    fn committed(&mut self, line: u64, open: Transaction) -> Result<()> {
+        let Some(returned) = &open.returned else {
+            return Err(self.corrupt(line, &open.name, "is committed but never returned"));
+        };
         for (i, change) in open.changes.iter().enumerate() {
             if returned.counts[i] > 0 {
                 let group = (open.phase, change.table.clone(), change.op);
@@ -186,19 +219,33 @@ impl Reading<'_> {
         Ok(())
     }
 
-    /// Nobody knows the fate. Without `returned`, COMMIT was never sent.
+    /// Nobody knows the fate.
     fn unknown(&mut self, open: Transaction) -> Result<()> {
-        for (i, change) in open.changes.iter().enumerate() {
+        for change in &open.changes {
             let group = (open.phase, change.table.clone());
             *self.ledger.indeterminate.entry(group).or_default() += 1;
+        }
+        self.maybe(&open)?;
+        if open.returned.is_some() {
+            self.ledger.unknown.insert(open.line, open.name);
+        }
+        Ok(())
+    }
+
+    /// Said to have failed because COMMIT was never sent. An event of it would contradict that.
+    fn unsent(&mut self, open: Transaction) -> Result<()> {
+        self.ledger.unsent.extend(open.changes.iter().map(|change| change.id));
+        self.maybe(&open)
+    }
+
+    /// What may be delivered and need not be.
+    fn maybe(&mut self, open: &Transaction) -> Result<()> {
+        for (i, change) in open.changes.iter().enumerate() {
             match &open.returned {
                 Some(returned) if returned.counts[i] == 0 => {}
                 None if change.key.is_none() => drop(self.ledger.keyless.insert(change.id)),
-                _ => self.expect(&open, i, false)?,
+                _ => self.expect(open, i, false)?,
             }
-        }
-        if open.returned.is_some() {
-            self.ledger.unknown.insert(open.line, open.name);
         }
         Ok(())
     }

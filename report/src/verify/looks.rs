@@ -19,6 +19,8 @@ pub struct Looks {
     pub others: BTreeMap<String, u64>,
     /// `seq` of the first and the last sample.
     pub seq: Option<(u64, u64)>,
+    /// Connect did not answer at the last look.
+    pub silent: bool,
 }
 
 impl Looks {
@@ -42,6 +44,7 @@ impl Looks {
 
     fn add(&mut self, seq: u64, connector: Option<&str>, task: Option<&str>) {
         self.total += 1;
+        self.silent = connector.is_none();
         self.seq = Some((self.seq.map_or(seq, |(first, _)| first), seq));
         match (connector, task) {
             (Some(RUNNING), Some(RUNNING)) => self.running += 1,
@@ -53,13 +56,25 @@ impl Looks {
         }
     }
 
+    /// Every look saw connector and task RUNNING.
+    pub fn all_running(&self) -> bool {
+        self.total > 0 && self.running == self.total
+    }
+
+    /// The sentence that Connect did not answer any more.
+    pub fn silent(&self) -> Option<Evidence> {
+        let (_, last) = self.seq.filter(|_| self.silent)?;
+        let text = "Connect did not answer at the last look before capture-after".to_owned();
+        Some(Evidence { text, file: Some("events.jsonl".into()), at: Some(format!("seq {last}")) })
+    }
+
     /// The sentence, with its place.
     pub fn evidence(&self) -> Evidence {
         let meanwhile = "between resume-connector and capture-after";
         let Self { total, running, .. } = self;
         let text = if *total == 0 {
             format!("nobody looked at connector and task {meanwhile}")
-        } else if total == running {
+        } else if self.all_running() {
             format!("connector and task were RUNNING in all {total} looks {meanwhile}")
         } else {
             let others: Vec<String> = self.others.iter().map(|(seen, n)| format!("{seen} ({n})")).collect();

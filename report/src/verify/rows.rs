@@ -20,12 +20,14 @@ pub struct Rows {
     pub sum: Fingerprint,
     /// Why it cannot be read.
     pub damage: Option<Error>,
+    /// Why it is not believed: see [`super::agree::rows`].
+    pub contradiction: Option<String>,
 }
 
 impl Rows {
     /// Whether the rows are known one by one.
     pub fn known(&self) -> bool {
-        self.file.is_some() && self.damage.is_none()
+        self.file.is_some() && self.damage.is_none() && self.contradiction.is_none()
     }
 }
 

@@ -4,7 +4,7 @@ use artifacts::run::Run;
 use serde::Serialize;
 
 use crate::input::Input;
-use crate::text::{clip, count, moment};
+use crate::text::{clip, count, moment, quote};
 
 /// What the section shows.
 #[derive(Debug, Serialize)]
@@ -104,6 +104,8 @@ fn again(run: &Run) -> String {
         ("name", unless(&run.stack.name, "lab")),
         ("kafka", unless(&run.kafka, "kraft")),
         ("format", unless(&run.format, "json")),
+        ("offsets", unless(&run.offsets, "rebase")),
+        ("mismatch-strategy", run.mismatch_strategy.clone()),
     ];
     let switches = [
         ("as-written", run.as_written),
@@ -114,14 +116,4 @@ fn again(run: &Run) -> String {
     let valued = valued.into_iter().filter_map(|(flag, value)| Some(format!(" --{flag} {}", quote(&value?))));
     let switches = switches.into_iter().filter(|(_, on)| *on).map(|(flag, _)| format!(" --{flag}"));
     std::iter::once("cargo xtask upgrade".to_owned()).chain(valued).chain(switches).collect()
-}
-
-/// An argument as a shell reads it back.
-fn quote(arg: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.,:/=".contains(c);
-    if !arg.is_empty() && arg.chars().all(plain) {
-        arg.to_owned()
-    } else {
-        format!("'{}'", arg.replace('\'', r"'\''"))
-    }
 }

@@ -9,7 +9,8 @@ use artifacts::ledger::{Entry, Fate, Phase};
 use artifacts::row::{self, Digest};
 use report::{Options, verify};
 
-use super::Rehearsal;
+use super::story::rehearse;
+use super::{Plan, Rehearsal};
 
 /// Findings and violations of a run.
 pub struct Judged {
@@ -29,6 +30,7 @@ impl Judged {
     pub fn run(run: &RunDir, options: &Options) -> Self {
         let findings = verify(run, options).unwrap();
         assert_eq!(run.findings().unwrap().unwrap(), findings);
+        remedies_work(&findings, run.is_sealed());
         let text = std::fs::read_to_string(run.path("violations.jsonl")).unwrap();
         let violations = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         Self { findings, violations }
@@ -55,6 +57,58 @@ impl Judged {
     /// Stages of the violations of a kind, each once.
     pub fn stages(&self, kind: ViolationKind) -> BTreeSet<Option<String>> {
         self.violations.iter().filter(|v| v.kind == kind).map(|v| v.stage.clone()).collect()
+    }
+}
+
+/// Judges a held rehearsal without transactions of odd fates, spoiled.
+pub fn spoiled(spoil: impl FnOnce(&mut Rehearsal)) -> Judged {
+    judge(&Plan { odd_fates: false, ..Plan::default() }, spoil)
+}
+
+/// Judges a rehearsal, spoiled.
+pub fn judge(plan: &Plan, spoil: impl FnOnce(&mut Rehearsal)) -> Judged {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rehearsal = rehearse(plan);
+    spoil(&mut rehearsal);
+    Judged::of(&rehearsal, dir.path())
+}
+
+/// Asserts that run and check have the verdict and that the check says all parts.
+pub fn says(judged: &Judged, check: &str, verdict: Verdict, parts: &[&str]) {
+    assert_eq!(judged.findings.verdict, verdict, "{:#?}", judged.findings);
+    assert_eq!(judged.check(check).verdict, verdict, "{:#?}", judged.findings);
+    let text = judged.text(check);
+    parts.iter().for_each(|part| assert!(text.contains(part), "'{part}' is not in {text}"));
+}
+
+/// Asserts that one check alone is broken and that its text has all parts.
+pub fn only_broken(judged: &Judged, check: &str, parts: &[&str]) {
+    assert_eq!(judged.checks(Verdict::Broken), [check], "{:#?}", judged.findings);
+    says(judged, check, Verdict::Broken, parts);
+}
+
+/// Asserts that exactly these checks are unknown, none is broken, and the first says why.
+pub fn unknown(judged: &Judged, checks: &[&str], parts: &[&str]) {
+    assert_eq!(judged.checks(Verdict::Unknown), checks, "{:#?}", judged.findings);
+    says(judged, checks[0], Verdict::Unknown, parts);
+}
+
+/// Commands that can be typed on a sealed run, or that begin another one.
+const COMMANDS: [&str; 8] =
+    ["upgrade", "verify", "status", "logs", "topics", "replication", "down", "reset-offsets"];
+
+/// Whatever is not held says what helps, in commands that work: a sealed run refuses every step.
+fn remedies_work(findings: &Findings, sealed: bool) {
+    for check in &findings.checks {
+        let Some(remedy) = &check.remedy else {
+            assert_eq!(check.verdict, Verdict::Held, "{check:#?}");
+            continue;
+        };
+        assert_ne!(check.verdict, Verdict::Held, "{check:#?}");
+        let commands = remedy.split("cargo xtask ").skip(1);
+        for command in commands.filter_map(|rest| rest.split([' ', ',', ';', ':', ')']).next()) {
+            assert!(!sealed || COMMANDS.contains(&command), "{command} on a sealed run: {remedy}");
+        }
     }
 }
 

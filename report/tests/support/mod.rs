@@ -7,6 +7,7 @@
 
 pub mod faults;
 pub mod judge;
+pub mod sample;
 pub mod sim;
 pub mod story;
 pub mod write;
@@ -22,6 +23,7 @@ use artifacts::ledger::{Entry, Phase};
 use artifacts::row::Digest;
 use artifacts::run::Run;
 use artifacts::snapshot::{Bounds, Snapshot};
+use artifacts::summary::Summary;
 
 /// What to simulate.
 #[derive(Debug, Clone)]
@@ -125,8 +127,12 @@ pub struct Rehearsal {
     pub write_rows_twice: bool,
     /// `steps/21-drain-again/drain.json`
     pub drain_again: Option<Drain>,
+    /// `steps/07-drain/drain.json`; without ends it gets those where the records divide.
+    pub first_drain: Option<Drain>,
     /// `collected.json`; cut and bounds are computed when written.
     pub collected: Option<Collected>,
+    /// What the data generator says; none: what the ledger says.
+    pub summaries: Option<BTreeMap<Phase, Summary>>,
     /// Write `SHA256SUMS`, and the ledger compressed.
     pub seal: bool,
 }

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use artifacts::collected::ReadTo;
 use artifacts::drain::Offsets;
-use artifacts::ledger::{Entry, Phase};
+use artifacts::ledger::{Entry, Op, Phase};
+use artifacts::summary::{Changes, Summary, Transactions};
 use artifacts::{RunDir, consumed, seal};
 use serde_json::value::RawValue;
 
@@ -42,6 +43,10 @@ impl Rehearsal {
             }
             files.insert(format!("snapshots/{name}.json"), pretty(&snapshot));
         }
+        for (phase, summary) in self.summaries.clone().unwrap_or_else(|| self.summarise()) {
+            let step = if phase == Phase::Before { "03-start-generator" } else { "18-restart-generator" };
+            files.insert(format!("steps/{step}/summary.json"), pretty(&summary));
+        }
         if let Some(drain) = &self.drain_again {
             files.insert("steps/21-drain-again/drain.json".into(), pretty(drain));
         }
@@ -63,7 +68,7 @@ impl Rehearsal {
 
     fn write_topics(&self, run: &RunDir) {
         let mut writer = consumed::Writer::create(&run.path("consumed.jsonl.zst")).unwrap();
-        let (mut ends, mut cut) = (Offsets::new(), Offsets::new());
+        let mut ends = Offsets::new();
         let raw = |text: &String| RawValue::from_string(text.clone()).unwrap();
         for record in &self.records {
             let end = ends.entry(record.topic.clone()).or_default().entry(record.partition).or_default();
@@ -77,13 +82,11 @@ impl Rehearsal {
             };
             writer.write(&line).unwrap();
             *end += 1;
-            if record.phase == Phase::Before {
-                cut.entry(record.topic.clone()).or_default().insert(record.partition, *end);
-            }
         }
         writer.finish().unwrap();
+        self.write_first_drain(run);
         let Some(mut collected) = self.collected.clone() else { return };
-        collected.cut = cut;
+        collected.cut = self.before();
         for (topic, partitions) in ends {
             for (partition, end) in partitions {
                 let topic = collected.topics.entry(topic.clone()).or_default();
@@ -91,6 +94,60 @@ impl Rehearsal {
             }
         }
         fs::write(run.path("collected.json"), pretty(&collected)).unwrap();
+    }
+
+    /// Where every topic ends before the cut.
+    pub fn before(&self) -> Offsets {
+        let mut ends = Offsets::new();
+        for record in self.records.iter().filter(|record| record.phase == Phase::Before) {
+            *ends.entry(record.topic.clone()).or_default().entry(record.partition).or_default() += 1;
+        }
+        ends
+    }
+
+    fn write_first_drain(&self, run: &RunDir) {
+        let Some(mut drain) = self.first_drain.clone() else { return };
+        if drain.ends.is_empty() {
+            drain.ends = self.before();
+        }
+        run.write("steps/07-drain/drain.json", &drain).unwrap();
+    }
+
+    /// What the data generator counts while it writes this ledger.
+    pub fn summarise(&self) -> BTreeMap<Phase, Summary> {
+        let mut open = BTreeMap::new();
+        let mut touched: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
+        let mut summaries = BTreeMap::new();
+        for entry in &self.ledger {
+            if let Entry::Invoke { tx, phase, changes, .. } = entry {
+                open.insert(tx.as_str(), (*phase, changes));
+            }
+            if let Entry::Returned { tx, counts, .. } = entry {
+                touched.insert(tx, counts.clone());
+            }
+            let (Entry::Ok { tx, .. } | Entry::Fail { tx, .. } | Entry::Info { tx, .. }) = entry else {
+                continue;
+            };
+            let (phase, changes) = open[tx.as_str()];
+            let none =
+                Summary { phase, acknowledged: Changes::default(), transactions: Transactions::default() };
+            let summary = summaries.entry(phase).or_insert(none);
+            match entry {
+                Entry::Ok { .. } => summary.transactions.acknowledged += 1,
+                Entry::Fail { .. } => summary.transactions.refused += 1,
+                _ => summary.transactions.unknown += 1,
+            }
+            let counts = touched.get(tx.as_str()).filter(|_| matches!(entry, Entry::Ok { .. }));
+            for (change, _) in changes.iter().zip(counts.into_iter().flatten()).filter(|(_, n)| **n > 0) {
+                let Changes { insert, update, delete } = &mut summary.acknowledged;
+                *match change.op {
+                    Op::Create => insert,
+                    Op::Update => update,
+                    _ => delete,
+                } += 1;
+            }
+        }
+        summaries
     }
 
     fn write_ledger(&self, run: &RunDir) {

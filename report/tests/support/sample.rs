@@ -1,8 +1,6 @@
 //! Decided runs: those of `support` with findings and violations written by hand, so that a golden
 //! report does not change with the wording of a check.
 
-#![allow(clippy::unwrap_used, unreachable_pub)]
-
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -12,8 +10,6 @@ use artifacts::findings::{
 };
 use artifacts::ledger::{Op, Phase};
 use serde_json::json;
-
-use super::support;
 
 fn tally(acknowledged: u64, missing: u64) -> Tally {
     Tally { acknowledged, delivered: acknowledged - missing, missing, ..Tally::default() }
@@ -93,13 +89,13 @@ pub fn decide(run: &RunDir, broken: bool, violations: impl Iterator<Item = Viola
 }
 
 pub fn held(dir: &Path) -> RunDir {
-    let run = support::held_run(&dir.join("run"));
+    let run = super::held_run(&dir.join("run"));
     decide(&run, false, std::iter::empty());
     run
 }
 
 pub fn broken(dir: &Path) -> RunDir {
-    let run = support::broken_run(&dir.join("run"));
+    let run = super::broken_run(&dir.join("run"));
     decide(&run, true, (0..60).map(violation));
     run
 }
