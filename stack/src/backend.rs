@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use artifacts::run::Build;
 use artifacts::snapshot::Role;
 
 use crate::daemon::{ExitInfo, ServiceStatus};
@@ -295,6 +296,12 @@ impl Stack {
     pub fn versions(&self) -> BTreeMap<String, String> {
         let Backend::Native(native) = &self.backend;
         native.versions()
+    }
+
+    /// `postgresql-15`, ... and the files that its programs were taken from.
+    pub fn builds(&self) -> BTreeMap<String, Vec<Build>> {
+        let Backend::Native(native) = &self.backend;
+        native.builds()
     }
 }
 

@@ -59,8 +59,16 @@ pub(crate) struct Command {
     /// Not shown to anyone.
     tags: Vec<(&'static str, String)>,
     clean: bool,
+    undisturbed: bool,
     cwd: Option<PathBuf>,
     user: Option<User>,
+}
+
+/// A command that has ended.
+struct Ended {
+    status: ExitStatus,
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
 }
 
 impl Command {
@@ -73,6 +81,7 @@ impl Command {
             env: Vec::new(),
             tags: Vec::new(),
             clean: false,
+            undisturbed: false,
             cwd: None,
             user: None,
         }
@@ -122,8 +131,16 @@ impl Command {
         env.chain(words).collect::<Vec<_>>().join(" ")
     }
 
-    /// Runs it and returns what it wrote to stdout; it is killed at the deadline, and when this
-    /// future is dropped.
+    /// Nothing that happens to this process cuts it off: it has a process group of its own, which
+    /// Ctrl-C does not reach, and writes to a file, not to a pipe. It sees this process's
+    /// environment, and past the deadline it is left to end by itself.
+    pub(crate) fn undisturbed(mut self) -> Self {
+        self.undisturbed = true;
+        self
+    }
+
+    /// Runs it and returns what it wrote to stdout (an undisturbed one to stderr as well); it is
+    /// killed at the deadline, and when this future is dropped.
     ///
     /// # Errors
     /// It cannot be started, does not end in time, or its exit code is not 0: `what` and its last
@@ -135,70 +152,66 @@ impl Command {
         observer: &dyn Observer,
     ) -> Result<String> {
         let start = Instant::now();
-        let Ok(output) = tokio::time::timeout(deadline, self.tokio().output()).await else {
-            self.record(start, None, b"", observer);
-            return Err(self.late(what, deadline, "it was still running and was killed"));
+        let ended =
+            if self.undisturbed { self.left_alone(deadline).await } else { self.watched(deadline).await };
+        let ended = ended.map_err(|e| self.failed(what, e.to_string(), "it did not start".into()))?;
+        let Ended { status: end, stdout, stderr } = match ended {
+            Ok(ended) => ended,
+            Err(seen) => {
+                self.record(start, None, b"", observer);
+                return Err(self.late(what, deadline, &seen));
+            }
         };
-        let output = output.map_err(|e| self.failed(what, e.to_string(), "it did not start".into()))?;
-        let text = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
-        self.record(start, output.status.code(), &text, observer);
-        self.check(what, output.status, &text)?;
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        let text = [stdout.as_slice(), stderr.as_slice()].concat();
+        self.record(start, end.code(), &text, observer);
+        if !end.success() {
+            return Err(self.failed(
+                what,
+                status(end),
+                last_lines(&String::from_utf8_lossy(&text), TAIL_LINES),
+            ));
+        }
+        Ok(String::from_utf8_lossy(&stdout).into_owned())
     }
 
-    /// Runs it and returns what it wrote to stdout and stderr. Nothing that happens to this
-    /// process cuts it off: it has a process group of its own, which Ctrl-C does not reach, and
-    /// writes to a file, not to a pipe. It sees this process's environment. Past the deadline it is left to end by itself.
-    ///
-    /// # Errors
-    /// As [`Command::run`].
-    pub(crate) async fn run_undisturbed(
-        &self,
-        what: &str,
-        deadline: Duration,
-        observer: &dyn Observer,
-    ) -> Result<String> {
-        let start = Instant::now();
-        let not_started = |e: std::io::Error| self.failed(what, e.to_string(), "it did not start".into());
-        let mut file = tempfile::tempfile().map_err(not_started)?;
-        let out = file.try_clone().map_err(not_started)?;
-        let command =
-            self.env.iter().fold(duct::cmd(self.program.as_os_str(), &self.args), |c, (n, v)| c.env(n, v));
-        let command = command.stdin_null().stderr_to_stdout().stdout_file(out).unchecked();
+    /// The end of a command that is killed at the deadline.
+    async fn watched(&self, deadline: Duration) -> std::io::Result<std::result::Result<Ended, String>> {
+        let Ok(output) = tokio::time::timeout(deadline, self.tokio().output()).await else {
+            return Ok(Err("it was still running and was killed".into()));
+        };
+        let output = output?;
+        Ok(Ok(Ended { status: output.status, stdout: output.stdout, stderr: output.stderr }))
+    }
+
+    /// The end of one that is not.
+    async fn left_alone(&self, deadline: Duration) -> std::io::Result<std::result::Result<Ended, String>> {
+        let mut file = tempfile::tempfile()?;
+        let command = duct::cmd(self.program.as_os_str(), &self.args)
+            .stdin_null()
+            .stderr_to_stdout()
+            .stdout_file(file.try_clone()?)
+            .unchecked();
+        let command = self.env.iter().fold(command, |command, (name, value)| command.env(name, value));
         let command = command.before_spawn(|command| {
             command.process_group(0);
             Ok(())
         });
-        let handle = command.start().map_err(not_started)?;
+        let handle = command.start()?;
         let pids = handle.pids();
         let end = tokio::task::spawn_blocking(move || Ok(handle.wait_timeout(deadline)?.map(|o| o.status)));
-        let status = match end.await.unwrap_or_else(|e| Err(std::io::Error::other(e))) {
-            Ok(Some(status)) => status,
-            Ok(None) => {
-                self.record(start, None, b"", observer);
-                let seen = format!("process {pids:?} still runs: wait for its end and repeat");
-                return Err(self.late(what, deadline, &seen));
-            }
-            Err(e) => return Err(self.failed(what, e.to_string(), "its end was not seen".into())),
+        let Some(status) = end.await.unwrap_or_else(|e| Err(std::io::Error::other(e)))? else {
+            return Ok(Err(format!("process {pids:?} still runs: wait for its end and repeat")));
         };
-        let mut text = Vec::new();
-        let _ = file.rewind().and_then(|()| file.read_to_end(&mut text));
-        self.record(start, status.code(), &text, observer);
-        self.check(what, status, &text)?;
-        Ok(String::from_utf8_lossy(&text).into_owned())
+        let mut stdout = Vec::new();
+        file.rewind()?;
+        file.read_to_end(&mut stdout)?;
+        Ok(Ok(Ended { status, stdout, stderr: Vec::new() }))
     }
 
     fn record(&self, start: Instant, exit: Option<i32>, text: &[u8], observer: &dyn Observer) {
         let ms = start.elapsed().as_millis() as u64;
         let kind = EventKind::Command { paste: self.paste(), exit, ms, out: None };
         observer.event(kind, Some(Raw { extension: "txt", bytes: text }));
-    }
-
-    fn check(&self, what: &str, end: ExitStatus, text: &[u8]) -> Result<()> {
-        if end.success() {
-            return Ok(());
-        }
-        Err(self.failed(what, status(end), last_lines(&String::from_utf8_lossy(text), TAIL_LINES)))
     }
 
     fn failed(&self, what: &str, status: String, tail: String) -> Error {
@@ -324,11 +337,11 @@ mod tests {
     async fn what_must_not_be_cut_off_has_a_group_of_its_own() {
         let group = r#"echo "$1"; cut -d" " -f5 /proc/$$/stat; echo pid $$ >&2"#;
         let command = Command::new("sh").args(["-c", group, "sh", "one"]).env("X", "1");
-        let text = command.run_undisturbed("grouping", SHORT, &Silent).await.unwrap();
+        let text = command.undisturbed().run("grouping", SHORT, &Silent).await.unwrap();
         let words: Vec<&str> = text.split_whitespace().collect();
         assert_eq!((words[0], words[1]), ("one", words[3]), "{text}");
         let bad = Command::new("sh").args(["-c", "echo E: no; exit 100"]);
-        let message = bad.run_undisturbed("adding", SHORT, &Silent).await.unwrap_err().to_string();
+        let message = bad.undisturbed().run("adding", SHORT, &Silent).await.unwrap_err().to_string();
         assert!(message.starts_with("adding failed with exit code 100: E: no"), "{message}");
     }
 }

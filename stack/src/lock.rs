@@ -38,24 +38,10 @@ impl FileLock {
         }
     }
 
-    /// Takes the lock, waiting as long as it takes; `told` hears once who holds it.
-    ///
-    /// # Errors
-    /// The file cannot be made or locked.
-    pub(crate) fn acquire(path: &Path, told: impl FnOnce(&str)) -> Result<Self> {
-        match Self::try_acquire(path)? {
-            Ok(lock) => return Ok(lock),
-            Err(Held(holder)) => told(&holder),
-        }
-        let file = open(path)?;
-        flock(&file, FlockOperation::LockExclusive).map_err(|e| Error::io("lock", path)(e.into()))?;
-        Self::held(file, path)
-    }
-
     /// Takes the lock as soon as it is free; `told` hears once who holds it.
     ///
     /// # Errors
-    /// As [`FileLock::acquire`]; at the deadline the error names the holder.
+    /// As [`FileLock::try_acquire`]; at the deadline the error names the holder.
     pub(crate) async fn acquire_within(
         path: &Path,
         what: &str,
@@ -116,18 +102,12 @@ pub struct StackLock {
 }
 
 impl StackLock {
-    /// Takes the lock of the named stack; with `wait`, as soon as its holder gives it back.
+    /// Takes the lock of the named stack; nobody waits for it.
     ///
     /// # Errors
     /// [`Error::Busy`] with the holder's process id and command line.
-    pub fn acquire(name: &str, wait: bool) -> Result<Self> {
+    pub fn acquire(name: &str) -> Result<Self> {
         let path = Paths::from_env()?.stack_lock(name);
-        if wait {
-            let told = |holder: &str| {
-                crate::progress::line(&format!("waiting for the stack '{name}', in use by {holder}"))
-            };
-            return Ok(Self { _lock: FileLock::acquire(&path, told)? });
-        }
         match FileLock::try_acquire(&path)? {
             Ok(lock) => Ok(Self { _lock: lock }),
             Err(Held(holder)) => Err(Error::Busy { name: name.into(), holder }),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use artifacts::run::Build;
 use artifacts::snapshot::Role;
 use rand::distr::{Alphanumeric, SampleString};
 use serde::{Deserialize, Serialize};
@@ -114,6 +115,9 @@ pub(crate) struct PostgresTools {
     pub(crate) bindir: PathBuf,
     /// Folders of private libraries, for `LD_LIBRARY_PATH`.
     pub(crate) library_path: Option<String>,
+    /// The files they were taken from.
+    #[serde(default)]
+    pub(crate) builds: Vec<Build>,
 }
 
 impl PostgresTools {

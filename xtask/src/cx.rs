@@ -144,18 +144,6 @@ pub(crate) fn login(stack: &Stack, database: &str, role: Role, who: Who) -> anyh
     })
 }
 
-/// The same for the data generator's library, which brings no client of its own.
-pub(crate) fn config(login: &postgres::Login) -> tokio_postgres::Config {
-    let mut config = tokio_postgres::Config::new();
-    config
-        .host(&login.host)
-        .port(login.port)
-        .user(&login.user)
-        .password(&login.password)
-        .dbname(&login.database);
-    config
-}
-
 /// The first component that has died, with the end of its log: what is waited for cannot come.
 pub(crate) fn dead(stack: &Stack, role: Role) -> Option<String> {
     let services = ["kafka".to_owned(), "connect".to_owned(), format!("postgres-{role}")];

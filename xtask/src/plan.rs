@@ -8,6 +8,17 @@ use crate::console;
 use crate::generator;
 use crate::steps::{self, Step};
 
+/// What `upgrade-database` runs for option a.
+const IN_PLACE: [&str; 7] = [
+    "kill -INT {old-pid}  # fast shutdown of PostgreSQL {from}",
+    "pg_controldata -D {old-data}  # shut down",
+    "initdb -D {new-data}",
+    "pg_upgrade --check {pg-upgrade}",
+    "pg_upgrade {pg-upgrade}",
+    "{start-new}",
+    "{psql} -c ANALYZE",
+];
+
 /// Prints the plan of a whole rehearsal.
 pub(crate) fn all(info: &Run, stack: &Stack) {
     steps::plan(info).into_iter().for_each(|step| one(step, info, stack));
@@ -19,13 +30,23 @@ pub(crate) fn one(step: &Step, info: &Run, stack: &Stack) {
     let why = skipped.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
     console::data(&format!("# {:02} {}{why}", step.no(), step.name));
     if skipped.is_none() {
-        step.commands.iter().for_each(|command| console::data(&fill(command, step.role, info, stack)));
+        let in_place = step.name == "upgrade-database" && info.option == "a";
+        let commands = if in_place { &IN_PLACE } else { step.commands };
+        commands.iter().for_each(|command| console::data(&fill(command, step.role, info, stack)));
     }
 }
 
 fn fill(command: &str, role: Role, info: &Run, stack: &Stack) -> String {
     let endpoints = stack.endpoints();
-    let server = endpoints.postgres(role);
+    // In place, the new server has the port of the old one.
+    let server = if info.option == "a" { endpoints.postgres(Role::Old) } else { None };
+    let server = server.or(endpoints.postgres(role));
+    let data = |role: Role| {
+        stack.state_dir().join("postgres").join(role.to_string()).join("data").display().to_string()
+    };
+    let link = if info.transfer.as_deref() == Some("link") { " --link" } else { "" };
+    let bins = format!("--old-bindir POSTGRESQL-{}/bin --new-bindir POSTGRESQL-{}/bin", info.from, info.to);
+    let datas = format!("--old-datadir {} --new-datadir {}", data(Role::Old), data(Role::New));
     let (host, port) =
         server.map_or(("127.0.0.1".into(), "PORT".into()), |s| (s.host.clone(), s.port.to_string()));
     let names = &info.names;
@@ -36,6 +57,11 @@ fn fill(command: &str, role: Role, info: &Run, stack: &Stack) -> String {
         ("{start-new}", format!("start PostgreSQL {} on port {port}", info.to)),
         ("{workload}", generator::options(&info.workload).join(" ")),
         ("{generator-pid}", "\"$(pgrep -x data-generator)\"".into()),
+        ("{pg-upgrade}", format!("{bins} {datas} --username=postgres --retain{link}")),
+        ("{old-pid}", format!("\"$(head -1 {}/postmaster.pid)\"", data(Role::Old))),
+        ("{old-data}", data(Role::Old)),
+        ("{new-data}", data(Role::New)),
+        ("{from}", info.from.to_string()),
         ("{database}", names.database.clone()),
         ("{slot}", names.slot.clone()),
         ("{publication}", names.publication.clone()),

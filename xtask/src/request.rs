@@ -54,6 +54,7 @@ pub(crate) fn new_run(args: &RehearsalArgs, stack: &StackArgs) -> anyhow::Result
         allow_repeats: args.allow_repeats,
         workload: workload(&args.workload)?,
         versions: BTreeMap::new(),
+        builds: BTreeMap::new(),
     })
 }
 

@@ -77,7 +77,7 @@ pub fn rehearse(plan: &Plan) -> Rehearsal {
     }
     story.snapshot(&sim, "after", Role::New, if plan.rebase { marker } else { offset });
     ["capture-after", "collect"].iter().for_each(|step| story.step(&mut sim, step));
-    story.finish(plan, sim, cut, marker)
+    story.finish(plan, sim, marker)
 }
 
 #[derive(Default)]
@@ -227,8 +227,16 @@ impl Story {
         self.snapshots.insert(name.into(), snapshot);
     }
 
-    fn finish(self, plan: &Plan, sim: Sim, cut: u64, marker: u64) -> Rehearsal {
+    fn finish(self, plan: &Plan, sim: Sim, marker: u64) -> Rehearsal {
         let settled = if plan.rebase { Settled::Marker } else { Settled::Idle };
+        let drain = Drain {
+            nonce: "a1b2".into(),
+            marker: Position { lsn: Lsn(marker), system_identifier: NEW.into(), timeline: 1, by: By::Server },
+            stored_lsn_commit: plan.rebase.then_some(Lsn(marker)),
+            arrived: plan.rebase.then(|| (format!("{PREFIX}.message"), 0, 1)),
+            settled,
+            ends: BTreeMap::new(),
+        };
         let collected = Collected {
             schema: SCHEMA.into(),
             cut: BTreeMap::new(),
@@ -245,23 +253,10 @@ impl Story {
             events: self.events,
             write_rows: true,
             write_rows_twice: false,
-            drain_again: Some(drain("a1b2", NEW, marker, plan.rebase)),
-            first_drain: Some(drain("f0e1", OLD, cut, true)),
+            drain_again: Some(drain),
             collected: Some(collected),
-            summaries: None,
             seal: true,
         }
-    }
-}
-
-fn drain(nonce: &str, system: &str, lsn: u64, arrived: bool) -> Drain {
-    Drain {
-        nonce: nonce.into(),
-        marker: Position { lsn: Lsn(lsn), system_identifier: system.into(), timeline: 1, by: By::Server },
-        stored_lsn_commit: arrived.then_some(Lsn(lsn)),
-        arrived: arrived.then(|| (format!("{PREFIX}.message"), 0, i64::from(system == NEW))),
-        settled: if arrived { Settled::Marker } else { Settled::Idle },
-        ends: BTreeMap::new(),
     }
 }
 
@@ -277,8 +272,7 @@ fn raw_offset(lsn: u64) -> Value {
     json!({"offsets": [{"partition": {"server": PREFIX}, "offset": {"lsn": lsn, "lsn_proc": lsn}}]})
 }
 
-/// A table as a snapshot has it.
-pub fn state<'a>(rows: impl Iterator<Item = &'a Digest>) -> TableState {
+fn state<'a>(rows: impl Iterator<Item = &'a Digest>) -> TableState {
     let mut sum = Fingerprint::default();
     rows.for_each(|digest| sum.add(*digest));
     TableState { rows: sum.rows, fingerprint: sum.to_string() }

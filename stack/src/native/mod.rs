@@ -5,12 +5,14 @@ mod cluster;
 mod jvm;
 mod lifecycle;
 mod logs;
+mod pg_upgrade;
 mod upgrade;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use artifacts::run::Build;
 use artifacts::snapshot::Role;
 use rustix::process::Signal;
 
@@ -95,6 +97,11 @@ impl Native {
         versions.insert("debezium".into(), tools.kafka.debezium_version.clone());
         versions.insert("java".into(), tools.java.version.clone());
         versions
+    }
+
+    pub(crate) fn builds(&self) -> BTreeMap<String, Vec<Build>> {
+        let tools = self.state.iter().flat_map(|state| &state.tools.postgres);
+        tools.map(|(major, tools)| (format!("postgresql-{major}"), tools.builds.clone())).collect()
     }
 
     pub(crate) fn endpoints(&self) -> Endpoints {

@@ -2,29 +2,25 @@
 //! new server takes over the old one's port. The old files stay until they are decommissioned.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use artifacts::redact::Redactor;
 use artifacts::snapshot::Role;
-use tempfile::TempDir;
 
-use super::cluster::{give_to, without_checksums};
+use super::cluster::give_to;
+use super::pg_upgrade::{Control, PG_UPGRADE, SocketDir, from_the_fault, keep_logs, programs};
 use super::{Native, first_signal, major_of, service_of};
 use crate::command::{Command, DUMP, SHORT, User};
 use crate::error::{Error, Result};
 use crate::observe::Shared;
-use crate::paths::{create_dir, remove_dir, write_file};
+use crate::paths::{remove_dir, write_file};
 use crate::procfs;
 use crate::progress;
-use crate::state::{InPlace, PostgresTools, Transfer};
+use crate::state::{InPlace, Transfer};
 
-const PG_UPGRADE: &str = "pg_upgrade";
 /// A fast shutdown writes a checkpoint; what takes longer is held up by a connection.
 const SHUTDOWN: Duration = Duration::from_secs(45);
-/// With its terminating zero the path of a socket has at most 108 bytes, the port 5 of them.
-const LONGEST_SOCKET_DIR: usize = 107 - "/.s.PGSQL.65535".len();
 
 impl Native {
     /// Shuts the old server down, makes the new cluster by pg_upgrade and starts its server on the
@@ -39,8 +35,8 @@ impl Native {
             return self.start_postgres(Role::New, observer).await;
         }
         self.take_back().await?;
-        self.shut_down_cleanly(observer).await?;
-        let upgrade = self.prepare(transfer, observer).await?;
+        let control = self.shut_down_cleanly(observer).await?;
+        let upgrade = self.prepare(&control, transfer, observer).await?;
         if let Err(e) = self.pg_upgrade(&upgrade, &["--check"], &logs.join("check"), observer).await {
             // Nothing has been changed yet.
             self.start_postgres(Role::Old, observer).await?;
@@ -48,8 +44,8 @@ impl Native {
         }
         self.set_in_place(InPlace { transfer, done: false })?;
         self.pg_upgrade(&upgrade, &[], &logs.join("upgrade"), observer).await?;
-        self.set_in_place(InPlace { transfer, done: true })?;
         upgrade.clear()?;
+        self.set_in_place(InPlace { transfer, done: true })?;
         self.start_postgres(Role::New, observer).await
     }
 
@@ -159,7 +155,7 @@ impl Native {
 
     /// Ends the old server by a fast shutdown: pg_upgrade refuses any other end. One that has crashed
     /// is started once more for it.
-    async fn shut_down_cleanly(&mut self, observer: &Shared) -> Result<()> {
+    async fn shut_down_cleanly(&mut self, observer: &Shared) -> Result<Control> {
         let service = service_of(Role::Old);
         if self.daemons.find(&service).is_none() && !self.control(observer).await?.clean {
             self.start_postgres(Role::Old, observer).await?;
@@ -189,7 +185,7 @@ impl Native {
                 control.state
             )));
         }
-        Ok(())
+        Ok(control)
     }
 
     /// What the control file of the old cluster says.
@@ -200,8 +196,7 @@ impl Native {
     }
 
     /// An empty new cluster of the old one's layout, and all that pg_upgrade is told.
-    async fn prepare(&mut self, transfer: Transfer, observer: &Shared) -> Result<Upgrade> {
-        let control = self.control(observer).await?;
+    async fn prepare(&self, control: &Control, transfer: Transfer, observer: &Shared) -> Result<Upgrade> {
         self.clear_log(&service_of(Role::New));
         self.init(Role::New, &control.layout(major_of(self.state()?, Role::New)), observer).await?;
         let (old, new) = (self.cluster(Role::Old), self.cluster(Role::New));
@@ -253,7 +248,7 @@ impl Native {
         // Servers that it has started end with it, unless it was killed.
         self.daemons.sweep(Some(PG_UPGRADE)).await?;
         keep_logs(&upgrade.output, logs, &Redactor::new(self.secrets.all()))?;
-        result?;
+        result.map_err(from_the_fault)?;
         task.done();
         Ok(())
     }
@@ -273,101 +268,6 @@ impl Upgrade {
     }
 }
 
-/// Where the servers that pg_upgrade starts have their sockets: beside the cluster, or in a temporary
-/// folder when its path is too long.
-enum SocketDir {
-    Beside(PathBuf),
-    Temporary(TempDir),
-}
-
-impl SocketDir {
-    fn for_cluster(home: &Path, user: Option<User>) -> Result<Self> {
-        if home.as_os_str().len() <= LONGEST_SOCKET_DIR {
-            return Ok(Self::Beside(home.into()));
-        }
-        let tmp = Path::new("/tmp");
-        let dir =
-            tempfile::Builder::new().prefix("pg-cdc-").tempdir_in(tmp).map_err(Error::io("write to", tmp))?;
-        give_to(dir.path(), user)?;
-        Ok(Self::Temporary(dir))
-    }
-
-    fn path(&self) -> &Path {
-        match self {
-            Self::Beside(path) => path,
-            Self::Temporary(dir) => dir.path(),
-        }
-    }
-}
-
-/// The folder of a version's programs. Those that need private libraries are wrapped: programs of the
-/// other version, which pg_upgrade runs as well, must not see these.
-fn programs(tools: &PostgresTools, home: &Path, user: Option<User>) -> Result<PathBuf> {
-    let Some(libraries) = &tools.library_path else { return Ok(tools.bindir.clone()) };
-    let dir = home.join("old-bin");
-    create_dir(&dir)?;
-    for entry in fs::read_dir(&tools.bindir).map_err(Error::io("read", &tools.bindir))?.flatten() {
-        let wrapper = dir.join(entry.file_name());
-        let text = Command::new(entry.path()).env("LD_LIBRARY_PATH", libraries).paste();
-        write_file(&wrapper, &format!("#!/bin/sh\nexec env {text} \"$@\"\n"), 0o755)?;
-        fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755))
-            .map_err(Error::io("open up", &wrapper))?;
-        give_to(&wrapper, user)?;
-    }
-    Ok(dir)
-}
-
-/// What `pg_controldata` says.
-#[derive(Debug, PartialEq)]
-struct Control {
-    state: String,
-    clean: bool,
-    checksums: bool,
-    segment_mb: u64,
-}
-
-impl Control {
-    fn of(text: &str) -> Self {
-        let value = |name: &str| {
-            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-            line.unwrap_or_default().trim().to_owned()
-        };
-        let state = value("Database cluster state");
-        Self {
-            clean: state == "shut down",
-            state,
-            checksums: value("Data page checksum version") != "0",
-            segment_mb: value("Bytes per WAL segment").parse::<u64>().unwrap_or(16 << 20) >> 20,
-        }
-    }
-
-    /// The flags of initdb for a cluster that pg_upgrade accepts as the successor.
-    fn layout(&self, major: u32) -> Vec<String> {
-        let mut flags = vec![format!("--wal-segsize={}", self.segment_mb)];
-        flags.extend(if self.checksums { vec!["--data-checksums".into()] } else { without_checksums(major) });
-        flags
-    }
-}
-
-/// Copies the logs of the newest try, without secrets.
-fn keep_logs(output: &Path, dest: &Path, redactor: &Redactor) -> Result<()> {
-    let mut tries: Vec<PathBuf> =
-        fs::read_dir(output).into_iter().flatten().flatten().map(|e| e.path()).collect();
-    tries.sort();
-    let Some(newest) = tries.pop() else { return Ok(()) };
-    create_dir(dest)?;
-    let files = [newest.join("log"), newest]
-        .into_iter()
-        .flat_map(|dir| fs::read_dir(dir).into_iter().flatten().flatten());
-    for path in files.map(|file| file.path()).filter(|path| path.is_file()) {
-        let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
-        let copy = dest.join(path.file_name().unwrap_or_default());
-        fs::write(&copy, redactor.text(&String::from_utf8_lossy(&bytes)))
-            .map_err(Error::io("write", &copy))?;
-    }
-    Ok(())
-}
-
 /// Bytes of the files below a folder that have no other name.
 fn own_bytes(dir: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt;
@@ -380,49 +280,4 @@ fn own_bytes(dir: &Path) -> u64 {
             false => 0,
         })
         .sum()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_new_cluster_is_laid_out_as_the_old_one() {
-        let text = "Database cluster state:               in production\n\
-                    Bytes per WAL segment:                67108864\n\
-                    Data page checksum version:           0\n";
-        let control = Control::of(text);
-        assert!(!control.clean && control.state == "in production");
-        assert_eq!(control.layout(17), ["--wal-segsize=64"]);
-        assert_eq!(control.layout(18), ["--wal-segsize=64", "--no-data-checksums"]);
-        let with = Control::of(
-            &text
-                .replace("version:           0", "version:           1")
-                .replace("in production", "shut down"),
-        );
-        assert!(with.clean);
-        assert_eq!(with.layout(18), ["--wal-segsize=64", "--data-checksums"]);
-    }
-
-    #[test]
-    fn a_long_path_gets_a_short_socket_folder() {
-        let short = Path::new("/var/lib/x");
-        assert_eq!(SocketDir::for_cluster(short, None).unwrap().path(), short);
-        let long = PathBuf::from(format!("/{}", "x".repeat(LONGEST_SOCKET_DIR)));
-        let dir = SocketDir::for_cluster(&long, None).unwrap();
-        assert!(dir.path().starts_with("/tmp") && dir.path().exists());
-    }
-
-    #[test]
-    fn programs_with_private_libraries_are_wrapped() {
-        let dir = tempfile::tempdir().unwrap();
-        let bindir = dir.path().join("bin");
-        fs::create_dir(&bindir).unwrap();
-        fs::write(bindir.join("postgres"), "#!/bin/sh\necho \"$LD_LIBRARY_PATH $1\"\n").unwrap();
-        fs::set_permissions(bindir.join("postgres"), fs::Permissions::from_mode(0o755)).unwrap();
-        let tools = PostgresTools { version: "15.18".into(), bindir, library_path: Some("/a b".into()) };
-        let wrapped = programs(&tools, dir.path(), None).unwrap().join("postgres");
-        let out = std::process::Command::new(wrapped).arg("-V").output().unwrap();
-        assert_eq!(String::from_utf8_lossy(&out.stdout), "/a b -V\n");
-    }
 }

@@ -48,6 +48,20 @@ pub struct Login {
     pub database: String,
 }
 
+impl Login {
+    /// The same for a client of one's own.
+    pub fn config(&self) -> Config {
+        let mut config = Config::new();
+        config
+            .host(&self.host)
+            .port(self.port)
+            .user(&self.user)
+            .password(&self.password)
+            .dbname(&self.database);
+        config
+    }
+}
+
 /// A connection. Clones share it; statements of clones are sent one after another.
 #[derive(Clone)]
 pub struct Client {
@@ -76,12 +90,8 @@ impl Client {
     pub async fn connect(login: &Login, role: Role, observer: Shared) -> Result<Self> {
         let target = format!("{}@{}:{}/{}", login.user, login.host, login.port, login.database);
         let failed = |e| Error::connect(&target, role, &e);
-        let (client, connection) = Config::new()
-            .host(&login.host)
-            .port(login.port)
-            .user(&login.user)
-            .password(&login.password)
-            .dbname(&login.database)
+        let (client, connection) = login
+            .config()
             .application_name(APPLICATION_NAME)
             .connect_timeout(CONNECT_TIMEOUT)
             .connect(NoTls)

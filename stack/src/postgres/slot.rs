@@ -103,6 +103,19 @@ impl Client {
         self.parsed(&format!("SELECT count(*) FROM {}", peek(slot, publication))).await
     }
 
+    /// Confirms everything up to now, if the slot has nothing to deliver: what is left then are commits
+    /// without changes of published tables. Returns where it stands; none when it has changes to deliver.
+    ///
+    /// # Errors
+    /// As [`Client::peek_count`].
+    pub async fn advance_empty_slot(&self, slot: &str, publication: &str) -> Result<Option<Lsn>> {
+        if self.peek_count(slot, publication).await? > 0 {
+            return Ok(None);
+        }
+        let advance = format!("pg_replication_slot_advance({}, pg_current_wal_lsn())", literal(slot));
+        self.parsed(&format!("SELECT end_lsn FROM {advance}")).await.map(Some)
+    }
+
     /// Ids (low 32 bits, ascending) of the transactions that a slot has yet to confirm. It works
     /// on an active slot: a temporary copy is peeked at and dropped.
     ///

@@ -281,9 +281,7 @@ mod tests {
             std::fs::write(&file, text).unwrap();
             std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         };
-        for name in ["initdb", "psql", "pg_dump", "pg_dumpall", "pg_restore"] {
-            program(name, "");
-        }
+        postgres::PROGRAMS.iter().for_each(|name| program(name, ""));
         for text in ["#!/bin/sh\nexit 1\n", "#!/bin/sh\necho postgres '(PostgreSQL)' 16.1\n"] {
             program("postgres", text);
             let own = Source::Own { major: 15, bindir: dir.path().into() };

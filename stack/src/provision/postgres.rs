@@ -5,6 +5,8 @@ mod wheel;
 
 use std::path::{Path, PathBuf};
 
+use artifacts::run::Build;
+
 use super::{Need, Provision, short_hash};
 use crate::command::{Command, SHORT, is_program};
 use crate::error::{Error, Result};
@@ -14,7 +16,18 @@ use crate::state::PostgresTools;
 
 const LIST: &str = include_str!("../../native/postgresql.list");
 /// What a rehearsal runs; a folder without one of them is of no use.
-const PROGRAMS: [&str; 6] = ["postgres", "initdb", "psql", "pg_dump", "pg_dumpall", "pg_restore"];
+pub(super) const PROGRAMS: [&str; 10] = [
+    "postgres",
+    "initdb",
+    "psql",
+    "pg_dump",
+    "pg_dumpall",
+    "pg_restore",
+    "pg_upgrade",
+    "pg_ctl",
+    "pg_controldata",
+    "pg_resetwal",
+];
 
 /// The major versions that can be provisioned.
 pub(crate) const MAJORS: [u32; 4] = [15, 16, 17, 18];
@@ -31,6 +44,13 @@ pub(crate) struct Pin {
     /// `cp311-manylinux_2_28_x86_64`; `-` for packages that have none.
     tags: &'static str,
     sha256: &'static str,
+}
+
+impl Pin {
+    fn build(&self) -> Build {
+        let Self { package, version, sha256, .. } = *self;
+        Build { package: package.into(), version: version.into(), sha256: sha256.into() }
+    }
 }
 
 /// Where PostgreSQL of a major version comes from.
@@ -157,6 +177,7 @@ impl Source {
                     _ => deb::bindir(&folder, pins[0].major),
                 },
                 library_path: if pins[0].kind == "deb" { deb::library_path(&folder) } else { None },
+                builds: pins.iter().map(Pin::build).collect(),
             }),
             (Self::Own { major, bindir }, _) => foreign(*major, bindir, provision).await,
             (Self::Pinned { major, .. }, _) => foreign(*major, &system_pair(*major), provision).await,
@@ -182,7 +203,10 @@ async fn foreign(major: u32, bindir: &Path, provision: &Provision<'_>) -> Result
             remedy(),
         ));
     }
-    Ok(PostgresTools { version: version.into(), bindir: bindir.into(), library_path: None })
+    let sha256 =
+        artifacts::seal::sha256_file(&bindir.join("postgres")).map_err(|e| Error::corrupt(bindir, e))?;
+    let builds = vec![Build { package: bindir.display().to_string(), version: version.into(), sha256 }];
+    Ok(PostgresTools { version: version.into(), bindir: bindir.into(), library_path: None, builds })
 }
 
 /// Where Debian and others install a major version.

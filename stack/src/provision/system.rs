@@ -124,14 +124,15 @@ async fn add_packages(packages: &[&str], observer: &Shared) -> Result<()> {
             .args(args)
             .args(packages)
             .env("DEBIAN_FRONTEND", "noninteractive")
+            .undisturbed()
     };
     let simulate = apt(&["install", "-s", "--no-install-recommends"]);
-    let plan = match simulate.run_undisturbed("simulating the installation", DOWNLOAD, &**observer).await {
+    let plan = match simulate.run("simulating the installation", DOWNLOAD, &**observer).await {
         Ok(plan) => plan,
         Err(_) => {
             let update = Command::new("apt-get").args(["-q", "-o", LOCK_TIMEOUT, "update"]);
-            update.run_undisturbed("reading the package lists", DOWNLOAD, &**observer).await?;
-            simulate.run_undisturbed("simulating the installation", DOWNLOAD, &**observer).await?
+            update.undisturbed().run("reading the package lists", DOWNLOAD, &**observer).await?;
+            simulate.run("simulating the installation", DOWNLOAD, &**observer).await?
         }
     };
     let changes = changes_of_installed(&plan);
@@ -147,7 +148,7 @@ async fn add_packages(packages: &[&str], observer: &Shared) -> Result<()> {
         ));
     }
     apt(&["install", "-y", "--no-install-recommends", "--no-remove"])
-        .run_undisturbed("adding system packages", DOWNLOAD, &**observer)
+        .run("adding system packages", DOWNLOAD, &**observer)
         .await?;
     task.done();
     Ok(())

@@ -13,7 +13,7 @@ pub(crate) fn run(args: &Decommission) -> anyhow::Result<Outcome> {
         let text = "this deletes the data folder of the old server for good: repeat with --yes";
         return Err(Usage(text.into()).into());
     }
-    let _lock = StackLock::acquire(&args.stack.name, false)?;
+    let _lock = StackLock::acquire(&args.stack.name)?;
     let freed = open_stack(&args.stack)?.decommission()?;
     console::say(&format!("the old server's files are deleted, {} MiB freed", freed >> 20));
     Ok(Outcome::Done)

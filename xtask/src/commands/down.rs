@@ -29,7 +29,7 @@ pub(crate) async fn run(args: &Down) -> anyhow::Result<Outcome> {
     {
         return Ok(ended);
     }
-    let _lock = StackLock::acquire(name, false)?;
+    let _lock = StackLock::acquire(name)?;
     let mut stack = open_named(name)?;
     if let Some(backups) = removed.filter(|_| !args.volumes) {
         if backups.exists() {

@@ -25,7 +25,7 @@ pub(crate) async fn run(command: StepCommand, mut signals: Signals) -> anyhow::R
         return dry_run(step, &args);
     }
     // The state is read under the lock: nobody changes it in between.
-    let _lock = if derived { None } else { Some(StackLock::acquire(&args.stack.name, false)?) };
+    let _lock = if derived { None } else { Some(StackLock::acquire(&args.stack.name)?) };
     let stack = if derived { None } else { Some(open_stack(&args.stack)?) };
     let run = match &stack {
         Some(_) if step.name == "up" => new_run(&args)?,

@@ -46,7 +46,7 @@ impl Target {
     pub(super) fn change(name: &Name, command: &str) -> anyhow::Result<Self> {
         // A stack that is not there has no lock, and gets none.
         existing(&name.name)?;
-        let lock = StackLock::acquire(&name.name, false)?;
+        let lock = StackLock::acquire(&name.name)?;
         let stack = existing(&name.name)?;
         let (names, recorder) = (names(&stack), recorder(&stack)?);
         let target = Self { stack, names, recorder, _lock: Some(lock) };

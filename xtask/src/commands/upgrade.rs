@@ -24,7 +24,7 @@ pub(crate) async fn run(args: Upgrade, mut signals: Signals) -> anyhow::Result<O
     }
     let start = Instant::now();
     // The state is read under the lock: nobody changes it in between.
-    let lock = StackLock::acquire(&args.stack.name, false)?;
+    let lock = StackLock::acquire(&args.stack.name)?;
     let stack = open_stack(&args.stack)?;
     let mut runner = if args.resume { resume(&args, stack)? } else { begin(&args, stack)? };
     let result = tokio::select! {

@@ -11,7 +11,7 @@ use artifacts::ledger::{Change, Entry, Fate, Phase, Reader, Writer};
 use artifacts::snapshot::Role;
 use stack::postgres::{self, WRITER_ROLE, XactStatus};
 
-use crate::cx::{self, Cx, Who};
+use crate::cx::{Cx, Who};
 
 /// How long a transaction of somebody else may keep its id.
 const FENCE: Duration = Duration::from_secs(60);
@@ -85,7 +85,7 @@ async fn settle(
 
 /// A plain connection, for the generator's own questions.
 async fn connect(login: &postgres::Login) -> anyhow::Result<tokio_postgres::Client> {
-    let (client, connection) = cx::config(login).connect(tokio_postgres::NoTls).await?;
+    let (client, connection) = login.config().connect(tokio_postgres::NoTls).await?;
     tokio::spawn(connection);
     Ok(client)
 }

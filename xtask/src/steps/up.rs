@@ -7,7 +7,7 @@ use artifacts::Lsn;
 use artifacts::snapshot::Role;
 use stack::postgres::{AHEAD_BYTES, Roles};
 
-use crate::cx::{self, Cx, Who};
+use crate::cx::{Cx, Who};
 use crate::{generator, request};
 
 const ADVANCE: Duration = Duration::from_secs(120);
@@ -22,8 +22,10 @@ pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
     let stack = cx.stack()?;
     stack.up(from, to, &observer).await?;
     let (generation, versions, secrets) = (stack.generation(), stack.versions(), stack.secrets().clone());
+    let builds = stack.builds();
     cx.info.names = request::names(generation);
     cx.info.versions.extend(versions);
+    cx.info.builds = builds;
     cx.save_info()?;
     let run = cx.run.clone();
     request::set_current(cx.stack()?, &run)?;
@@ -45,6 +47,8 @@ pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
     };
     pg.prepare_source(&roles, &cx.info.names.publication, cx.info.audit).await?;
     seed(cx).await?;
+    // As in production, the planner has statistics.
+    pg.execute("ANALYZE").await?;
     let position = pg.position().await?;
     cx.say(format!("PostgreSQL, Kafka and Kafka Connect answer; source at {position}"));
     Ok(())
@@ -59,6 +63,6 @@ async fn seed(cx: &mut Cx) -> anyhow::Result<()> {
         std::fs::remove_file(&ledger).with_context(|| format!("cannot replace {}", ledger.display()))?;
     }
     let login = cx.login(Role::Old, Who::Writer)?;
-    data_generator::seed(&cx::config(&login), &ledger, workload.seed, workload.seed_rows).await?;
+    data_generator::seed(&login.config(), &ledger, workload.seed, workload.seed_rows).await?;
     Ok(())
 }

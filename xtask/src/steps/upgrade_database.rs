@@ -12,6 +12,8 @@ use stack::postgres::{Roles, WRITER_ROLE};
 use super::backup::{self, Backup};
 use crate::cx::Cx;
 
+/// pg_upgrade from this version on carries logical slots over.
+const FIRST_WITH_SLOTS: u32 = 17;
 const ADVANCE: Duration = Duration::from_secs(120);
 
 /// By the option of the run.
@@ -32,29 +34,27 @@ async fn in_place(cx: &mut Cx) -> anyhow::Result<()> {
         Some("link") => Transfer::Link,
         _ => Transfer::Copy,
     };
-    older_minor(cx).await?;
+    // A repeated try may find the old server stopped; the first one has looked.
+    if cx.stack()?.service("postgres-old").is_some_and(|service| service.alive) {
+        older_minor(cx).await?;
+        release_slot(cx).await?;
+    }
     let (observer, logs) = (cx.observer(), cx.run.path(cx.folder("pg_upgrade")));
     cx.stack()?.upgrade_in_place(transfer, &logs, &observer).await?;
     cx.reach("upgraded");
     let pg = cx.pg(Role::New).await?;
-    let slots = pg.slots().await?.len();
+    let slots = pg.slots().await?.len() as u64;
     let statistics = pg.analyzed_columns().await?;
     pg.execute("ANALYZE").await?;
     let count = |n: u64, what: &str| if n == 0 { format!("no {what}") } else { format!("{n} {what}") };
     cx.note(&format!(
         "carried over by pg_upgrade: databases, roles with passwords, publications, sequences, {}, {}",
-        count(slots as u64, "replication slots"),
+        count(slots, "replication slots"),
         count(statistics, "columns of statistics")
     ));
     cx.note("not carried over: postgresql.conf, ALTER SYSTEM settings, pg_hba.conf; ANALYZE was run");
     let server = pg.server().await?;
-    cx.say(format!(
-        "PostgreSQL {} at {} by pg_upgrade --{transfer}: {}, {}; {WRITER_ROLE} shut out",
-        server.version,
-        server.position,
-        count(slots as u64, "slots"),
-        count(statistics, "statistics")
-    ));
+    cx.say(format!("PostgreSQL {} at {} by pg_upgrade --{transfer}", server.version, server.position));
     Ok(())
 }
 
@@ -62,12 +62,10 @@ async fn in_place(cx: &mut Cx) -> anyhow::Result<()> {
 /// prints `pg_attver` options as statements that fail, after a `--check` that has found nothing.
 async fn older_minor(cx: &mut Cx) -> anyhow::Result<()> {
     let endpoints = cx.stack()?.endpoints();
-    // A repeated try finds the old server stopped; the first one has looked.
-    let running = cx.stack()?.service("postgres-old").is_some_and(|service| service.alive);
     let (Some(old), Some(new)) = (endpoints.postgres(Role::Old), endpoints.postgres(Role::New)) else {
         return Ok(());
     };
-    if !running || !released_before(&new.version, &old.version) {
+    if !released_before(&new.version, &old.version) {
         return Ok(());
     }
     let text = format!("PostgreSQL {} was released before {}", new.version, old.version);
@@ -77,6 +75,22 @@ async fn older_minor(cx: &mut Cx) -> anyhow::Result<()> {
         );
     }
     cx.note(&format!("{text}: a later minor version is the better target"));
+    Ok(())
+}
+
+/// From 17 on pg_upgrade carries logical slots over, and refuses while one has anything in front of it,
+/// be it the commit of the marker of the drain. Only a slot without changes is advanced past that.
+async fn release_slot(cx: &mut Cx) -> anyhow::Result<()> {
+    let names = cx.info.names.clone();
+    let pg = cx.pg(Role::Old).await?;
+    let inactive = |row: &serde_json::Map<_, _>| row.get("active") == Some(&serde_json::Value::Bool(false));
+    if cx.info.from < FIRST_WITH_SLOTS || !pg.slot_row(&names.slot).await?.as_ref().is_some_and(inactive) {
+        return Ok(());
+    }
+    match pg.advance_empty_slot(&names.slot, &names.publication).await? {
+        Some(lsn) => cx.note(&format!("the slot {} has nothing to deliver: advanced to {lsn}", names.slot)),
+        None => cx.note(&format!("the slot {} has changes to deliver: pg_upgrade will refuse", names.slot)),
+    }
     Ok(())
 }
 

@@ -13,6 +13,7 @@ mod interrupted;
 mod no_rebase;
 mod nothing_written;
 mod one_by_one;
+mod option_a;
 mod safeguards;
 mod side_by_side;
 mod support;
