@@ -78,7 +78,7 @@ pub(crate) enum Command {
     Runs(Runs),
     /// Delete the files of the old server after an upgrade in place; there is no way back then
     #[command(after_help = "Example: cargo xtask decommission --yes")]
-    Decommission(Decommission),
+    Decommission(Destructive),
     /// Check the rules of this code base; with --fix write the generated documents
     #[command(after_help = "Example: cargo xtask tidy --fix")]
     Tidy(Tidy),
@@ -303,16 +303,6 @@ pub(crate) struct Doctor {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-/// Flags of `decommission`.
-#[derive(Debug, Args)]
-pub(crate) struct Decommission {
-    #[command(flatten)]
-    pub(crate) stack: StackArgs,
-    /// Really delete them
-    #[arg(long)]
-    pub(crate) yes: bool,
 }
 
 /// Flags of `tidy`.

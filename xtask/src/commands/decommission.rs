@@ -2,19 +2,20 @@
 
 use stack::StackLock;
 
-use super::open_stack;
+use super::confirm::confirm;
+use super::open_named;
 use crate::console;
-use crate::exit::{Outcome, Usage};
-use crate::flags::Decommission;
+use crate::exit::Outcome;
+use crate::flags::Destructive;
 
-/// Only with `--yes`: until then the old cluster is the way back (after `--transfer copy`).
-pub(crate) fn run(args: &Decommission) -> anyhow::Result<Outcome> {
-    if !args.yes {
-        let text = "this deletes the data folder of the old server for good: repeat with --yes";
-        return Err(Usage(text.into()).into());
+/// Until then the old cluster is the way back (after `--transfer copy`).
+pub(crate) fn run(args: &Destructive) -> anyhow::Result<Outcome> {
+    if let Some(ended) = confirm(args.yes, "the data folder of the old server will be deleted for good")? {
+        return Ok(ended);
     }
-    let _lock = StackLock::acquire(&args.stack.name)?;
-    let freed = open_stack(&args.stack)?.decommission()?;
+    let name = &args.stack.name;
+    let _lock = StackLock::acquire(name)?;
+    let freed = open_named(name)?.decommission()?;
     console::say(&format!("the old server's files are deleted, {} MiB freed", freed >> 20));
     Ok(Outcome::Done)
 }
