@@ -60,7 +60,13 @@ impl Native {
             major_of(self.state()?, Role::New)
         );
         let alive = || async { Err::<(), _>("no answer yet".to_owned()) };
-        self.daemons.ready(&service, &what, SHUTDOWN, &**observer, alive).await
+        let answer = self.daemons.ready(&service, &what, SHUTDOWN, &**observer, alive).await;
+        answer.map_err(|e| match e {
+            Error::Component { tail, .. } if tail.contains("FATAL") => {
+                Error::Refused(format!("{what}: {}", complaint(&tail)))
+            }
+            other => other,
+        })
     }
 
     /// Deletes the files of the old cluster after an upgrade in place; returns their size in bytes,
@@ -252,6 +258,14 @@ impl Native {
         task.done();
         Ok(())
     }
+}
+
+/// The last complaint in a log of PostgreSQL, with its detail, in one line.
+fn complaint(log: &str) -> String {
+    let from = log.lines().collect::<Vec<_>>().iter().rposition(|line| line.contains("FATAL:")).unwrap_or(0);
+    let told =
+        log.lines().skip(from).filter_map(|line| line.split_once("FATAL:").or(line.split_once("DETAIL:")));
+    told.map(|(_, text)| text.trim()).collect::<Vec<_>>().join("; ")
 }
 
 /// All that pg_upgrade is told. Dropped, it leaves no socket behind.

@@ -1,6 +1,6 @@
 //! `--as-written`: the snippets of the original README, literally, on the service that each names.
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use artifacts::row::tables;
 use artifacts::snapshot::Role;
 
@@ -11,7 +11,9 @@ use crate::cx::Cx;
 pub(super) async fn upgrade_database(cx: &mut Cx) -> anyhow::Result<()> {
     let observer = cx.observer();
     if cx.info.option == "a" {
-        return Ok(cx.stack()?.start_on_old_files(&observer).await?);
+        let started = cx.stack()?.start_on_old_files(&observer).await;
+        return started
+            .context("step 5 of the original README; the old server is stopped, there is no other");
     }
     cx.stack()?.replace_postgres(&observer).await?;
     super::upgrade_database::roles(cx).await?;
@@ -38,7 +40,11 @@ pub(super) async fn recreate_slot(cx: &mut Cx) -> anyhow::Result<()> {
         }
     }
     if !failed.is_empty() {
-        bail!("step 6 of the original README went to the old server: {}", failed.join("; "));
+        bail!(
+            "step 6 of the original README went to the old server, which is still the live one, while the new \
+             one has the backup and no slot: {}",
+            failed.join("; ")
+        );
     }
     Ok(())
 }

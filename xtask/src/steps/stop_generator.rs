@@ -23,19 +23,20 @@ const STOP: Duration = Duration::from_secs(15);
 
 /// Waits until the generator has made its changes, or stops it when it has no end of its own.
 pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
+    let started = if cx.step.role == Role::Old { "start-generator" } else { "restart-generator" };
+    let folder = super::find(started).map(Step::folder).unwrap_or_default();
+    if !cx.run.path(&folder).exists() {
+        cx.say("there is no workload to end");
+        return Ok(());
+    }
     if generator::goes_on(&cx.info, cx.step.phase()) {
         late(cx).await?;
-    }
-    let bounded = !generator::goes_on(&cx.info, cx.step.phase()) && cx.info.workload.changes.is_some()
-        || cx.info.workload.duration_s.is_some();
-    if bounded {
+    } else if cx.info.workload.changes.is_some() || cx.info.workload.duration_s.is_some() {
         finished(cx).await?;
     }
     let exit = cx.stack()?.stop(generator::SERVICE, STOP).await?;
     // Written at an orderly end only: the ledger is complete. An exit code is known to the command
     // that started the generator, which is another one when steps are typed.
-    let started = if cx.step.role == Role::Old { "start-generator" } else { "restart-generator" };
-    let folder = super::find(started).map(Step::folder).unwrap_or_default();
     if exit.killed || !cx.run.path(format!("{folder}/summary.json")).exists() {
         bail!("the data generator did not end in order: {}", cx.stack()?.last_log_lines(generator::SERVICE));
     }
