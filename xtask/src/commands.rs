@@ -33,7 +33,7 @@ pub(crate) fn dispatch() -> anyhow::Result<Outcome> {
     let outcome = runtime.block_on(async {
         match cli.command {
             Command::Upgrade(args) => upgrade::run(args, Signals::listen()?).await,
-            Command::Step(command) => step::run(command, Signals::listen()?).await,
+            Command::Step(command) => step::run(runs::found(command)?, Signals::listen()?).await,
             Command::Doctor(args) => doctor::run(&args),
             Command::Ps(args) => ps::run(&args),
             Command::Down(args) => down::run(&args).await,

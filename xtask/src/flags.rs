@@ -1,6 +1,7 @@
 //! The command line: every flag of a rehearsal here, those of the commands around it in `around`.
 
 mod around;
+mod values;
 
 use std::path::PathBuf;
 
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use around::{Destructive, Down, DropSlot, Events, Logs, Look, Name, Runs, Server, Shell, Slots};
 
 use crate::steps::StepCommand;
+use values::{stack_name, trimmed, whole};
 
 /// Rehearses a PostgreSQL major upgrade under Debezium on real components and tells whether events
 /// were lost, repeated or reordered.
@@ -202,7 +204,7 @@ pub(crate) struct RehearsalArgs {
     pub(crate) lsn_case: Option<LsnCase>,
     /// Safeguards to leave out, separated by commas: writers-first, fence, drain, stop-connector,
     /// keep-publication, repoint-connector, rebase-offsets
-    #[arg(long, value_delimiter = ',', value_name = "SAFEGUARD")]
+    #[arg(long, value_delimiter = ',', value_name = "SAFEGUARD", value_parser = trimmed)]
     pub(crate) without: Vec<String>,
     /// Run the snippets of the original README literally, until one fails
     #[arg(long)]
@@ -231,34 +233,34 @@ pub(crate) struct RehearsalArgs {
 #[command(next_help_heading = "Workload, per phase (kept in run.json)")]
 pub(crate) struct WorkloadArgs {
     /// Changes to make, 0 for none [default: 5000, none when --duration is given]
-    #[arg(long)]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>, allow_negative_numbers = true)]
     pub(crate) changes: Option<u64>,
     /// Changes per second over all clients, 0 for as fast as it goes [default: 1000]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) rate: Option<f64>,
     /// Seconds
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) duration: Option<f64>,
     /// Concurrent clients [default: 4]
-    #[arg(long)]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>, allow_negative_numbers = true)]
     pub(crate) clients: Option<u32>,
     /// Changes per transaction at most [default: 4]
-    #[arg(long)]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>, allow_negative_numbers = true)]
     pub(crate) tx_size: Option<u32>,
     /// Weights of insert, update and delete [default: 60:30:10]
     #[arg(long, value_name = "I:U:D")]
     pub(crate) mix: Option<String>,
     /// 0 is uniform; higher prefers few keys (Zipf exponent) [default: 0]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) key_skew: Option<f64>,
     /// Characters in the wide column [default: 200]
-    #[arg(long)]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>, allow_negative_numbers = true)]
     pub(crate) row_size: Option<u32>,
     /// Seed of every random decision [default: 1]
-    #[arg(long)]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>, allow_negative_numbers = true)]
     pub(crate) seed: Option<u64>,
     /// Rows in each table before the connector starts [default: 200]
-    #[arg(long)]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>, allow_negative_numbers = true)]
     pub(crate) seed_rows: Option<u64>,
 }
 
@@ -322,12 +324,4 @@ pub(crate) struct Ci {
     /// Only the end-to-end scenarios whose name contains this
     #[arg(long, value_name = "NAME")]
     pub(crate) only: Option<String>,
-}
-
-fn stack_name(name: &str) -> Result<String, String> {
-    let fine = !name.is_empty()
-        && name.len() <= 24
-        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
-        && !name.starts_with('-');
-    if fine { Ok(name.into()) } else { Err("use 1 to 24 of a-z, 0-9 and -".into()) }
 }

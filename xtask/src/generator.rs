@@ -12,7 +12,7 @@ use stack::observe::Observer;
 use xshell::{Shell, cmd};
 
 use crate::cx::{Cx, Who};
-use crate::project;
+use crate::{console, project};
 
 /// Name of the process in the stack.
 pub(crate) const SERVICE: &str = "data-generator";
@@ -31,18 +31,23 @@ fn program() -> anyhow::Result<PathBuf> {
 /// this program: alone, its dependencies would get other features and be built once more.
 pub(crate) fn build(observer: &dyn Observer) -> anyhow::Result<()> {
     if std::env::var_os("PG_CDC_GENERATOR").is_none() {
+        if !program()?.exists() {
+            console::say("building the data generator ...");
+        }
         let start = Instant::now();
         let sh = Shell::new()?;
         sh.change_dir(project::root());
         let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
         let built = cmd!(sh, "{cargo} build --quiet --package xtask --package data-generator").quiet().run();
-        let paste = "cargo build --package xtask --package data-generator".to_owned();
-        let (ms, exit) = (start.elapsed().as_millis() as u64, Some(i32::from(built.is_err())));
-        observer.event(EventKind::Command { paste, exit, ms, out: None }, None);
+        let what = "cargo build --package xtask --package data-generator".to_owned();
+        let (ms, met) = (start.elapsed().as_millis() as u64, built.is_ok());
+        let last = if met { "built" } else { "failed" }.to_owned();
+        observer.event(EventKind::Wait { what, last, met, ms }, None);
         built.context("cannot build the data generator")?;
     }
     let program = program()?;
-    anyhow::ensure!(program.exists(), "{} is not there", program.display());
+    let named = std::env::var_os("PG_CDC_GENERATOR").map_or("", |_| ", which PG_CDC_GENERATOR names,");
+    anyhow::ensure!(program.is_file(), "the data generator {}{named} is not there", program.display());
     Ok(())
 }
 

@@ -17,6 +17,9 @@ use stack::observe::{Observer, Raw};
 use crate::console;
 use crate::steps::Step;
 
+/// Characters of a command; class paths have thousands.
+const LONGEST_ECHO: usize = 1000;
+
 /// Appends events to a run directory.
 pub(crate) struct Recorder {
     run: RunDir,
@@ -186,9 +189,13 @@ fn waiting(kind: &EventKind) -> Option<u64> {
     }
 }
 
-/// Commands are echoed in a form that can be pasted.
+/// Commands are echoed in a form that can be pasted; what would fill a screen is only named.
 fn echo(kind: &EventKind, redactor: &Redactor) {
     match kind {
+        EventKind::Command { paste, exit: Some(0), .. } if paste.len() > LONGEST_ECHO => {
+            let program = paste.split(' ').find(|word| !word.contains('=')).unwrap_or_default();
+            console::detail(&format!("({program}: {} characters, see events.jsonl)", paste.len()));
+        }
         EventKind::Command { paste, exit: Some(0), .. } => console::detail(&redactor.text(paste)),
         EventKind::Command { paste, exit, .. } => {
             let exit = exit.map_or("a signal".to_owned(), |code| format!("exit {code}"));

@@ -89,6 +89,12 @@ impl Step {
         Some(format!("left out: --without {safeguard}"))
     }
 
+    /// Whether a flag does anything for the step: what is rehearsed is settled by `up`; other steps
+    /// only refuse to contradict it.
+    fn takes(&self, flag: &str) -> bool {
+        if self.name == "up" { flag != "run" } else { matches!(flag, "name" | "run" | "dry_run" | "help") }
+    }
+
     /// The phase of the rehearsal.
     pub(crate) fn phase(&self) -> Phase {
         match self.role {
@@ -262,7 +268,11 @@ impl clap::Subcommand for StepCommand {
             let sub = StepArgs::augment_args(clap::Command::new(step.name))
                 .about(format!("{:02} {short}", step.no()))
                 .long_about(long)
-                .after_help(format!("Example: cargo xtask {}", step.name));
+                .after_help(format!("Example: cargo xtask {}", step.name))
+                .mut_args(|arg| {
+                    let hidden = !step.takes(arg.get_id().as_str());
+                    arg.hide(hidden)
+                });
             cmd.subcommand(sub)
         })
     }

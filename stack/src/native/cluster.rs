@@ -14,7 +14,7 @@ use super::{Native, first_signal, major_of, port_of, service_of};
 use crate::command::{Command, SHORT, User};
 use crate::daemon::Spec;
 use crate::error::{Error, Result};
-use crate::observe::Shared;
+use crate::observe::{Shared, Silent};
 use crate::paths::{create_dir, remove_dir, write_file};
 
 /// The database of a rehearsal.
@@ -166,10 +166,10 @@ pub(super) fn give_to(path: &Path, user: Option<User>) -> Result<()> {
 }
 
 /// `C.UTF-8` where the machine has it, else `C`: the same for both servers.
-pub(super) async fn locale(observer: &Shared) -> String {
+pub(super) async fn locale() -> String {
     let known = Command::new("locale")
         .args(["-a"])
-        .run("listing locales", SHORT, &**observer)
+        .run("listing locales", SHORT, &Silent)
         .await
         .unwrap_or_default();
     let has = known.lines().any(|name| matches!(name, "C.utf8" | "C.UTF-8"));

@@ -46,7 +46,7 @@ impl Native {
         if kept.as_ref().is_some_and(|state| state.ports != ports) {
             self.stop_warm().await?;
         }
-        let locale = super::cluster::locale(observer).await;
+        let locale = super::cluster::locale().await;
         let mut state = State::new(from, to, ports, locale, tools);
         state.generation = kept.map_or(0, |state| state.generation) + 1;
         state.postgres.insert(Role::Old, true);

@@ -93,7 +93,10 @@ pub(crate) async fn reset_offsets(args: &Destructive) -> anyhow::Result<Outcome>
     let left = client.offsets(name).await?;
     anyhow::ensure!(left.is_empty(), "Kafka Connect still stores {}", left.raw());
     target.done()?;
-    console::say("STOPPED, no offset is stored; cargo xtask restart-connector lets it start with a snapshot");
+    console::say(&format!(
+        "STOPPED, no offset is stored; cargo xtask restart-connector{} lets it start with a snapshot",
+        target.option
+    ));
     Ok(Outcome::Done)
 }
 

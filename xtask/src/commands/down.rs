@@ -41,13 +41,17 @@ pub(crate) async fn run(args: &Down) -> anyhow::Result<Outcome> {
     }
     // A run that cannot be written is no reason to let processes run.
     let recorder = recorder(&stack).unwrap_or_default();
+    let running: Vec<String> = stack.processes().into_iter().filter(|p| p.alive).map(|p| p.service).collect();
+    if !running.is_empty() {
+        console::say(&format!("stopping {} ...", running.join(", ")));
+    }
     let down = stack.down(args.volumes).await?;
     let ended = match down.ended {
         0 => "nothing was running".to_owned(),
         1 => "1 process ended".to_owned(),
         n => format!("{n} processes ended"),
     };
-    if let Some(recorder) = recorder {
+    if let Some(recorder) = recorder.filter(|_| down.ended > 0) {
         recorder.event(EventKind::Note { text: format!("by hand: cargo xtask down: {ended}") }, None);
     }
     console::say(&format!("{ended}{}", if args.volumes { ", data removed" } else { "" }));

@@ -14,7 +14,7 @@ use artifacts::redact::Redactor;
 use stack::observe::Silent;
 use stack::wait::{self, Probe, WaitError};
 
-use super::target::existing;
+use super::target::{existing, option};
 use crate::console;
 use crate::exit::Outcome;
 use crate::flags::Logs;
@@ -29,7 +29,7 @@ pub(crate) async fn run(args: &Logs) -> anyhow::Result<Outcome> {
     let path = stack.log_file(&args.service);
     if !path.exists() {
         let text = format!("{} has no log: it was not started yet", args.service);
-        anyhow::ensure!(args.follow, "{text}; cargo xtask ps shows what was");
+        anyhow::ensure!(args.follow, "{text}; cargo xtask ps{} shows what was", option(&args.stack.name));
         console::say(&text);
     }
     let mut log = Log::new(&path);

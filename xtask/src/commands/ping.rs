@@ -44,7 +44,7 @@ pub(crate) async fn run(args: &Look) -> anyhow::Result<Outcome> {
     );
     answers.push(
         ask("connect", "GET /", PATIENCE, async {
-            let worker = target.connect()?.worker().await?;
+            let worker = target.worker()?.worker().await?;
             Ok(format!("version {}", worker["version"].as_str().unwrap_or("unknown")))
         })
         .await,

@@ -2,7 +2,7 @@
 
 use stack::ServiceStatus;
 
-use super::target::existing;
+use super::target::{existing, option};
 use crate::console;
 use crate::exit::Outcome;
 use crate::flags::Look;
@@ -14,7 +14,7 @@ pub(crate) fn run(args: &Look) -> anyhow::Result<Outcome> {
         return console::json(&processes);
     }
     if processes.is_empty() {
-        console::say("nothing runs: start it with: cargo xtask up");
+        console::say(&format!("nothing runs: start it with: cargo xtask up{}", option(&args.stack.name)));
         return Ok(Outcome::Done);
     }
     let number = |n: Option<u32>| n.map_or("-".to_owned(), |n| n.to_string());

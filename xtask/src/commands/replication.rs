@@ -13,7 +13,8 @@ use crate::flags::{DropSlot, Look, Server, Slots};
 
 const SLOTS: &str = "SELECT s.*, pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint AS retained_bytes \
                      FROM pg_replication_slots s ORDER BY slot_name";
-const SLOT_COLUMNS: [&str; 8] = [
+const SLOT_COLUMNS: [&str; 9] = [
+    "server",
     "slot_name",
     "plugin",
     "slot_type",
@@ -23,8 +24,17 @@ const SLOT_COLUMNS: [&str; 8] = [
     ">retained_bytes",
     "wal_status",
 ];
-const SENDER_COLUMNS: [&str; 8] =
-    [">pid", "usename", "application_name", "state", "sent_lsn", "write_lsn", "flush_lsn", "replay_lsn"];
+const SENDER_COLUMNS: [&str; 9] = [
+    "server",
+    ">pid",
+    "usename",
+    "application_name",
+    "state",
+    "sent_lsn",
+    "write_lsn",
+    "flush_lsn",
+    "replay_lsn",
+];
 
 type Rows = Vec<Map<String, Value>>;
 
@@ -43,11 +53,11 @@ pub(crate) async fn show(args: &Look) -> anyhow::Result<Outcome> {
     if args.json {
         return console::json(&servers.iter().map(Seen::json).collect::<Vec<_>>());
     }
-    for Seen { role, version, wal_lsn, slots, senders } in &servers {
+    for Seen { role, version, wal_lsn, .. } in &servers {
         console::say(&format!("the {role} server: PostgreSQL {version}, WAL at {wal_lsn}"));
-        print("replication slots", &SLOT_COLUMNS, slots);
-        print("WAL senders", &SENDER_COLUMNS, senders);
     }
+    print("replication slots", &SLOT_COLUMNS, &named(&servers, |seen| &seen.slots));
+    print("WAL senders", &SENDER_COLUMNS, &named(&servers, |seen| &seen.senders));
     Ok(Outcome::Done)
 }
 
@@ -60,21 +70,26 @@ pub(crate) async fn slots(what: &Slots) -> anyhow::Result<Outcome> {
 }
 
 async fn list(args: &Look) -> anyhow::Result<Outcome> {
-    let servers = look(&args.stack).await?;
-    let named = |seen: &Seen| seen.slots.iter().map(|slot| with_server(seen.role, slot)).collect::<Rows>();
-    let slots: Rows = servers.iter().flat_map(named).collect();
+    let slots = named(&look(&args.stack).await?, |seen| &seen.slots);
     if args.json {
         return console::json(&slots);
     }
-    let columns: Vec<&str> = std::iter::once("server").chain(SLOT_COLUMNS).collect();
-    print("replication slots", &columns, &slots);
+    print("replication slots", &SLOT_COLUMNS, &slots);
     Ok(Outcome::Done)
 }
 
-fn with_server(role: Role, slot: &Map<String, Value>) -> Map<String, Value> {
-    let mut slot = slot.clone();
-    slot.insert("server".into(), role.to_string().into());
-    slot
+/// Rows of all servers, each with the name of its server.
+fn named(servers: &[Seen], rows: impl Fn(&Seen) -> &Rows) -> Rows {
+    let of_server = |seen: &Seen| {
+        let server = Value::from(seen.role.to_string());
+        let name = |row: &Map<String, Value>| {
+            let mut row = row.clone();
+            row.insert("server".into(), server.clone());
+            row
+        };
+        rows(seen).iter().map(name).collect::<Rows>()
+    };
+    servers.iter().flat_map(of_server).collect()
 }
 
 /// Refused while something streams from it.
@@ -117,7 +132,9 @@ async fn look(name: &crate::flags::Name) -> anyhow::Result<Vec<Seen>> {
             senders: client.json("SELECT * FROM pg_stat_replication ORDER BY pid").await?,
         });
     }
-    anyhow::ensure!(!seen.is_empty(), "no PostgreSQL of the stack runs; cargo xtask ps shows what does");
+    if seen.is_empty() {
+        target.require("postgres-old")?;
+    }
     Ok(seen)
 }
 

@@ -5,9 +5,21 @@ use std::path::Path;
 use artifacts::RunDir;
 use serde_json::{Value, json};
 
-use crate::exit::Outcome;
+use crate::exit::{Outcome, Usage};
 use crate::flags::Runs;
+use crate::steps::StepCommand;
 use crate::{console, project, request};
+
+/// A step with `--run` as a path: it may be a name among the runs, `latest` included.
+pub(crate) fn found(mut command: StepCommand) -> anyhow::Result<StepCommand> {
+    if let Some(run) = &mut command.args.run {
+        let known = [run.clone(), project::runs().join(&run)];
+        let there = known.into_iter().find(|path| path.join("run.json").exists());
+        let none = || Usage(format!("there is no run {}; cargo xtask runs lists them", run.display()));
+        *run = there.ok_or_else(none)?;
+    }
+    Ok(command)
+}
 
 /// One line per run: verdict, id, versions, stack, what was left out.
 pub(crate) fn list(args: &Runs) -> anyhow::Result<Outcome> {

@@ -1,6 +1,7 @@
 //! The stack that a command outside the procedure works on, and the run that gets to know of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use artifacts::RunDir;
@@ -8,7 +9,8 @@ use artifacts::events::EventKind;
 use artifacts::redact::Redactor;
 use artifacts::run::Names;
 use artifacts::snapshot::Role;
-use stack::observe::{self, Shared};
+use stack::observe::{self, Shared, Silent};
+use stack::wait::{self, Probe, WaitError};
 use stack::{Stack, StackLock, connect, kafka, postgres};
 
 use super::open_named;
@@ -18,10 +20,15 @@ use crate::flags::Name;
 use crate::recorder::Recorder;
 use crate::request;
 
+/// How long one look at a component lasts that runs; then comes the next.
+const LOOK: Duration = Duration::from_secs(3600);
+
 /// A stack that has been up.
 pub(super) struct Target {
     pub(super) stack: Stack,
     pub(super) names: Names,
+    /// ` --name X`, for commands in messages; empty for the stack that needs no name.
+    pub(super) option: String,
     /// Of the open run; none for commands that only look.
     recorder: Option<Arc<Recorder>>,
     _lock: Option<StackLock>,
@@ -35,7 +42,7 @@ impl Target {
     pub(super) fn look(name: &Name) -> anyhow::Result<Self> {
         let stack = existing(&name.name)?;
         let names = names(&stack);
-        Ok(Self { stack, names, recorder: None, _lock: None })
+        Ok(Self { stack, names, option: option(&name.name), recorder: None, _lock: None })
     }
 
     /// For commands that change something: nobody else works on the stack meanwhile, and what is
@@ -49,7 +56,7 @@ impl Target {
         let lock = StackLock::acquire(&name.name)?;
         let stack = existing(&name.name)?;
         let (names, recorder) = (names(&stack), recorder(&stack)?);
-        let target = Self { stack, names, recorder, _lock: Some(lock) };
+        let target = Self { stack, names, option: option(&name.name), recorder, _lock: Some(lock) };
         target.note(&format!("by hand: cargo xtask {command}"));
         Ok(target)
     }
@@ -64,8 +71,14 @@ impl Target {
         self.recorder.clone().map_or_else(observe::silent, |recorder| recorder as Shared)
     }
 
-    /// Kafka Connect, which has to run.
+    /// Kafka Connect, which has to run, and Kafka, without which it only repeats what it knew.
     pub(super) fn connect(&self) -> anyhow::Result<connect::Client> {
+        self.require("kafka")?;
+        self.worker()
+    }
+
+    /// Kafka Connect, for questions that it answers without Kafka.
+    pub(super) fn worker(&self) -> anyhow::Result<connect::Client> {
         self.require("connect")?;
         Ok(connect::Client::new(&self.stack.endpoints().connect, self.observer())?)
     }
@@ -90,14 +103,17 @@ impl Target {
     }
 
     /// Told at once: clients would try for seconds.
-    fn require(&self, service: &str) -> anyhow::Result<()> {
+    pub(super) fn require(&self, service: &str) -> anyhow::Result<()> {
+        let option = &self.option;
         match self.stack.service(service) {
             Some(status) if status.alive => Ok(()),
             Some(_) => anyhow::bail!(
-                "{service} has ended; the end of its log:\n{}",
-                self.stack.last_log_lines(service)
+                "{service} has ended: cargo xtask logs {service}{option} tells why, cargo xtask up{option} begins anew"
             ),
-            None => anyhow::bail!("{service} does not run; cargo xtask ps shows what does"),
+            None if !self.stack.processes().iter().any(|p| p.alive) => {
+                anyhow::bail!("the stack is down: start it with: cargo xtask up{option}")
+            }
+            None => anyhow::bail!("{service} does not run; cargo xtask ps{option} shows what does"),
         }
     }
 
@@ -105,6 +121,26 @@ impl Target {
     pub(super) fn done(&self) -> anyhow::Result<()> {
         self.recorder.as_ref().map_or(Ok(()), |recorder| recorder.check())
     }
+}
+
+/// Ends when a component has ended: who follows it need not wait for more.
+pub(super) async fn end_of(target: &Target, service: &str) -> anyhow::Error {
+    loop {
+        let ended = wait::until(&Silent, "the end of the component", LOOK, || {
+            let alive = target.require(service);
+            std::future::ready(alive.map_or_else(Probe::Ready, |()| Probe::NotYet("it runs".into())))
+        });
+        match ended.await {
+            Ok(ended) => return ended,
+            Err(WaitError::Deadline { .. }) => {}
+            Err(e) => return e.into(),
+        }
+    }
+}
+
+/// How a command in a message names the stack.
+pub(super) fn option(name: &str) -> String {
+    if name == "lab" { String::new() } else { format!(" --name {name}") }
 }
 
 /// The stack of that name, if it was ever up.
@@ -122,7 +158,7 @@ pub(super) fn existing(name: &str) -> anyhow::Result<Stack> {
         [] => String::new(),
         others => format!("; stacks that are there (--name): {}", others.join(", ")),
     };
-    let option = if name == "lab" { String::new() } else { format!(" --name {name}") };
+    let option = option(name);
     Err(Usage(format!("there is no stack '{name}': make it with: cargo xtask up{option}{others}")).into())
 }
 

@@ -10,7 +10,7 @@ use artifacts::snapshot::Bounds;
 use serde_json::json;
 use stack::kafka;
 
-use super::target::Target;
+use super::target::{Target, end_of};
 use crate::console;
 use crate::exit::{Outcome, Usage};
 use crate::flags::{Events, Look};
@@ -75,6 +75,9 @@ pub(crate) async fn events(args: &Events) -> anyhow::Result<Outcome> {
         left -= 1;
         if left == 0 { ControlFlow::Break(()) } else { shown }
     };
-    kafka.tail(&args.topic, from, args.follow, STALL, each).await?;
+    tokio::select! {
+        read = kafka.tail(&args.topic, from, args.follow, STALL, each) => read?,
+        ended = end_of(&target, "kafka") => return Err(ended),
+    }
     failure.map_or(Ok(Outcome::Done), |e| Err(e.into()))
 }

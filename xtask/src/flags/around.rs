@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::stack_name;
+use super::values::{stack_name, whole};
 
 /// The components that have a log.
 const SERVICES: [&str; 5] = ["kafka", "connect", "postgres-old", "postgres-new", "data-generator"];
@@ -45,7 +45,7 @@ pub(crate) struct Logs {
     #[arg(long, short)]
     pub(crate) follow: bool,
     /// Only the last lines [default: all]
-    #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>, allow_negative_numbers = true)]
     pub(crate) tail: Option<u64>,
     #[command(flatten)]
     pub(crate) stack: Name,
@@ -63,10 +63,10 @@ pub(crate) struct Events {
     #[arg(long, conflicts_with = "tail")]
     pub(crate) from_beginning: bool,
     /// Only the last events of each partition
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>, allow_negative_numbers = true)]
     pub(crate) tail: Option<u32>,
     /// End after this many events
-    #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>, allow_negative_numbers = true)]
     pub(crate) max: Option<u64>,
     #[command(flatten)]
     pub(crate) stack: Name,
@@ -87,7 +87,7 @@ pub(crate) enum Slots {
 #[derive(Debug, Args)]
 pub(crate) struct DropSlot {
     /// The slot
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "SLOT")]
     pub(crate) slot: String,
     /// The server that has it
     #[arg(long, value_enum)]
@@ -114,7 +114,7 @@ pub(crate) struct Down {
     #[arg(long)]
     pub(crate) volumes: bool,
     /// Remove the backups only and leave everything running
-    #[arg(long, conflicts_with = "volumes")]
+    #[arg(long)]
     pub(crate) backups: bool,
 }
 
@@ -135,8 +135,4 @@ pub(crate) enum Shell {
     Bash,
     Fish,
     Zsh,
-}
-
-fn count(text: &str) -> Result<u64, String> {
-    text.parse().map_err(|_| "a whole number from 0 up".into())
 }

@@ -49,10 +49,12 @@ pub(super) fn cli() -> String {
     let mut text = format!("{GENERATED}# Command line\n\n```text\n{}```\n", command.render_help());
     for sub in command.get_subcommands_mut().filter(|sub| sub.get_name() != "help") {
         let name = sub.get_name().to_owned();
-        if STEPS.iter().any(|step| step.name == name && name != "up") {
-            continue;
-        }
-        let heading = if name == "up" { "up, and every other step".to_owned() } else { name };
+        let heading = match name.as_str() {
+            "up" => name,
+            "drain" => "drain, and every other step".to_owned(),
+            step if STEPS.iter().any(|s| s.name == step) => continue,
+            _ => name,
+        };
         let _ = write!(text, "\n## {heading}\n\n```text\n{}```\n", sub.render_long_help());
     }
     trim_lines(&text)
