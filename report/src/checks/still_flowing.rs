@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::{Answer, Check, count, evidence};
 use crate::text;
 use crate::verify::context::{Context, Doubt};
+use crate::verify::course::Failed;
 use crate::verify::remedy::{self, FROM_THE_NEW_SLOT};
 use crate::verify::violations::Violations;
 
@@ -51,6 +52,7 @@ impl Check for StillFlowing {
                 doubts.insert(0, doubt(cx, evidence))
             }
             None if none_made => return refused(cx, tried),
+            None if tried == 0 && doubts.is_empty() && ended_early(cx).is_some() => return never_begun(cx),
             None if settled == Some(Settled::Idle) => return stands_still(cx, made),
             _ => {}
         }
@@ -88,6 +90,21 @@ fn refused(cx: &Context, tried: u64) -> Answer {
     let what = evidence("nothing acknowledged".into(), &cx.ledger_file, "after the cut");
     let real = "the ledger has the server's answers: make what they ask for, writers lose nothing meanwhile";
     Answer::broken(tried, text, &remedy::rehearse_or(&cx.run, real)).with([what, cx.looks()])
+}
+
+/// The step at which a procedure without all its safeguards came to its end. With all of them a step
+/// that fails says nothing about the upgrade.
+fn ended_early(cx: &Context) -> Option<&Failed> {
+    let failed = cx.course.as_ref().ok()?.failed.first()?;
+    (!cx.run.safeguards.left_out.is_empty() && failed.died.is_none()).then_some(failed)
+}
+
+fn never_begun(cx: &Context) -> Answer {
+    let failed = ended_early(cx).map(Failed::evidence);
+    let why = failed.as_ref().map(|evidence| evidence.text.clone()).unwrap_or_default();
+    let text = format!("no change could be made after the upgrade: {why}");
+    let real = "go back to the old server while nothing has been written to the new one";
+    Answer::broken(0, text, &remedy::rehearse_or(&cx.run, real)).with(failed).with([cx.looks()])
 }
 
 fn stands_still(cx: &Context, made: u64) -> Answer {
