@@ -178,11 +178,11 @@ impl Daemons {
     /// # Errors
     /// It survives even that.
     pub(crate) async fn stop(&self, service: &str, signal: Signal, deadline: Duration) -> Result<ExitInfo> {
-        match self.ask_to_end(service, signal, deadline).await {
+        match self.ask_to_end(service, signal, deadline, &Silent).await {
             Ok(info) => Ok(info),
             Err((process, _)) => {
                 kill_group(process);
-                gone(&end_of(service, process), process, KILL_DEADLINE).await?;
+                gone(&end_of(service, process), process, KILL_DEADLINE, &Silent).await?;
                 Ok(ExitInfo { killed: true, ..self.ended(service, true) })
             }
         }
@@ -197,11 +197,13 @@ impl Daemons {
         service: &str,
         signal: Signal,
         deadline: Duration,
+        observer: &dyn Observer,
     ) -> std::result::Result<ExitInfo, (Process, WaitError)> {
         let process = self.find(service);
         if let Some(process) = process {
             send(process, signal);
-            gone(&end_of(service, process), process, deadline).await.map_err(|e| (process, e))?;
+            let end = gone(&end_of(service, process), process, deadline, observer).await;
+            end.map_err(|e| (process, e))?;
         }
         Ok(self.ended(service, process.is_some()))
     }
@@ -360,8 +362,13 @@ fn end_of(service: &str, process: Process) -> String {
     format!("end of {service} (process {})", process.pid)
 }
 
-async fn gone(what: &str, process: Process, deadline: Duration) -> std::result::Result<(), WaitError> {
-    wait::until(&Silent, what, deadline, || async move {
+async fn gone(
+    what: &str,
+    process: Process,
+    deadline: Duration,
+    observer: &dyn Observer,
+) -> std::result::Result<(), WaitError> {
+    wait::until(observer, what, deadline, || async move {
         if process.is_alive() { Probe::NotYet("still running".into()) } else { Probe::Ready(()) }
     })
     .await

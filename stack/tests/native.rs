@@ -11,9 +11,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use artifacts::snapshot::Role;
-use stack::Stack;
 use stack::observe::{Shared, silent};
 use stack::postgres::Client;
+use stack::{Stack, Transfer};
 use support::Lab;
 
 /// A connection of the superuser to the rehearsal's database.
@@ -84,6 +84,40 @@ async fn a_stack_survives_crashes_and_leaves_nothing_behind() {
     assert_eq!(stack.down(true).await.unwrap().ended, 0);
     assert!(!stack.state_dir().exists());
     assert_eq!(stack.down(true).await.unwrap().ended, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "starts real components"]
+async fn linked_files_are_those_of_one_server_only() {
+    let (observer, logs) = (silent(), tempfile::tempdir().unwrap());
+    let mut stack = Lab::up("test-link").await;
+    connect(&stack, Role::Old, observer.clone()).await.execute("CREATE TABLE kept (id int)").await.unwrap();
+    let port = stack.endpoints().postgres(Role::Old).unwrap().port;
+    assert!(stack.decommission().is_err(), "nothing was upgraded");
+    for _ in 0..2 {
+        stack.upgrade_in_place(Transfer::Link, logs.path(), &observer).await.unwrap();
+        kill_9(&stack, "postgres-new");
+        stack.reopen("test-link");
+        stack.ensure_running(&observer).await.unwrap();
+        connect(&stack, Role::New, observer.clone()).await.execute("SELECT FROM kept").await.unwrap();
+    }
+    let endpoints = stack.endpoints();
+    assert!(endpoints.postgres(Role::Old).is_none());
+    assert_eq!(endpoints.postgres(Role::New).unwrap().port, port);
+    let refused = stack.start_postgres(Role::Old, &observer).await.unwrap_err().to_string();
+    assert!(refused.contains("the same files"), "{refused}");
+    stack.decommission().unwrap();
+    assert!(stack.decommission().unwrap_err().to_string().contains("removed already"));
+    connect(&stack, Role::New, observer.clone()).await.execute("SELECT FROM kept").await.unwrap();
+
+    // As an interrupted pg_upgrade --link leaves it.
+    stack.up(15, 16, &observer).await.unwrap();
+    stack.stop_postgres(Role::Old).await.unwrap();
+    let control = stack.state_dir().join("postgres/old/data/global/pg_control");
+    std::fs::rename(&control, control.with_extension("old")).unwrap();
+    let upgrade = stack.upgrade_in_place(Transfer::Link, logs.path(), &observer).await;
+    assert!(upgrade.unwrap_err().to_string().contains("neither can be trusted"));
+    assert!(stack.start_postgres(Role::Old, &observer).await.is_err());
 }
 
 #[tokio::test(flavor = "multi_thread")]

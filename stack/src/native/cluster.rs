@@ -167,11 +167,8 @@ pub(super) fn give_to(path: &Path, user: Option<User>) -> Result<()> {
 
 /// `C.UTF-8` where the machine has it, else `C`: the same for both servers.
 pub(super) async fn locale() -> String {
-    let known = Command::new("locale")
-        .args(["-a"])
-        .run("listing locales", SHORT, &Silent)
-        .await
-        .unwrap_or_default();
+    let known =
+        Command::new("locale").args(["-a"]).run("listing locales", SHORT, &Silent).await.unwrap_or_default();
     let has = known.lines().any(|name| matches!(name, "C.utf8" | "C.UTF-8"));
     if has { "C.UTF-8".into() } else { "C".into() }
 }

@@ -167,7 +167,7 @@ impl Native {
             self.start_postgres(Role::Old, observer).await?;
         }
         self.set_wanted(Role::Old, false)?;
-        let end = self.daemons.ask_to_end(&service, first_signal(&service), SHUTDOWN).await;
+        let end = self.daemons.ask_to_end(&service, first_signal(&service), SHUTDOWN, &**observer).await;
         let end = end.map_err(|(process, cause)| {
             let children = procfs::all().into_iter().filter(|p| p.parent() == Some(process.pid));
             let titles = children.map(|p| format!("process {} ({})", p.pid, p.command()));
