@@ -182,7 +182,7 @@ impl Daemons {
             Ok(info) => Ok(info),
             Err((process, _)) => {
                 kill_group(process);
-                gone(&end_of(service, process), process, KILL_DEADLINE, &Silent).await?;
+                gone(service, process, KILL_DEADLINE, &Silent).await?;
                 Ok(ExitInfo { killed: true, ..self.ended(service, true) })
             }
         }
@@ -202,7 +202,7 @@ impl Daemons {
         let process = self.find(service);
         if let Some(process) = process {
             send(process, signal);
-            let end = gone(&end_of(service, process), process, deadline, observer).await;
+            let end = gone(service, process, deadline, observer).await;
             end.map_err(|e| (process, e))?;
         }
         Ok(self.ended(service, process.is_some()))
@@ -358,17 +358,14 @@ impl Daemons {
     }
 }
 
-fn end_of(service: &str, process: Process) -> String {
-    format!("end of {service} (process {})", process.pid)
-}
-
 async fn gone(
-    what: &str,
+    service: &str,
     process: Process,
     deadline: Duration,
     observer: &dyn Observer,
 ) -> std::result::Result<(), WaitError> {
-    wait::until(observer, what, deadline, || async move {
+    let what = format!("end of {service} (process {})", process.pid);
+    wait::until(observer, &what, deadline, || async move {
         if process.is_alive() { Probe::NotYet("still running".into()) } else { Probe::Ready(()) }
     })
     .await
