@@ -17,7 +17,7 @@ use values::{stack_name, trimmed, whole};
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version, max_term_width = 100)]
 #[command(after_help = "Start with:  cargo xtask upgrade --option b\n\
-    Exit codes: 0 held, 1 broken, 2 usage, 3 something is missing on this machine, 4 unknown, 5 a step failed")]
+    Exit codes: 0 held, 1 broken, 2 usage, 3 something is missing on this machine\n    or the stack is busy, 4 unknown, 5 a step failed, 130 and 143 on signals")]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -1,6 +1,7 @@
 //! `pause-connector`, `restart-connector`, `reset-offsets`, `delete-connector`: what the REST
 //! interface of Kafka Connect can do to the connector outside the procedure.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use artifacts::snapshot::Role;
@@ -32,35 +33,56 @@ pub(crate) async fn pause(args: &Name) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// `PUT /resume` where it does not want to run, then `POST /restart?includeTasks=true`. Waits until
-/// connector and task run, and stream by another process than before.
+/// `PUT /resume` where it does not want to run, then `POST /restart?includeTasks=true`. RUNNING alone
+/// proves nothing, as that is what it was before: it has to have been something else meanwhile, or to
+/// stream by another process.
 pub(crate) async fn restart(args: &Name) -> anyhow::Result<Outcome> {
     let target = Target::change(args, "restart-connector")?;
     let (client, name) = (target.connect()?, &target.names.connector);
     if matches!(client.status(name).await?.connector, State::Paused | State::Stopped) {
         client.resume(name).await?;
+        let streams = |status: &Status, by: Option<&Sender>| {
+            status.failure().is_some() || status.running() && by.is_some()
+        };
+        until(&target, "connector resumed and streaming, or its task FAILED", streams).await?;
     }
     let before = sender(&target).await;
+    let mut interrupted = !client.status(name).await?.running();
     client.restart(name, true, false).await?;
-    let (observer, quiet) = (target.observer(), client.quiet());
-    let what = "connector and task RUNNING again";
-    let said = wait::until(&*observer, what, RESTART, || async {
-        match quiet.status(name).await {
-            Ok(status) if status.running() && (before.is_none() || sender(&target).await != before) => {
-                Probe::Ready(status.to_string())
-            }
-            Ok(status) => Probe::NotYet(status.failure().unwrap_or_else(|| status.to_string())),
-            Err(e) => Probe::NotYet(e.to_string()),
-        }
-    })
-    .await?;
+    let again = |status: &Status, by: Option<&Sender>| {
+        interrupted |= !status.running() || by.is_some() && by != before.as_ref();
+        interrupted && status.running()
+    };
+    let said = until(&target, "connector and task RUNNING again", again).await?;
     target.done()?;
     console::say(&format!("restarted: {said}"));
     Ok(Outcome::Done)
 }
 
+/// Waits until status and sender are as wanted; returns the status in words.
+async fn until(
+    target: &Target,
+    what: &str,
+    wanted: impl FnMut(&Status, Option<&Sender>) -> bool,
+) -> anyhow::Result<String> {
+    let (client, wanted) = (target.connect()?.quiet(), RefCell::new(wanted));
+    let observer = target.observer();
+    let waited = wait::until(&*observer, what, RESTART, || async {
+        let by = sender(target).await;
+        match client.status(&target.names.connector).await {
+            Ok(status) if wanted.borrow_mut()(&status, by.as_ref()) => Probe::Ready(status.to_string()),
+            Ok(status) => Probe::NotYet(status.failure().unwrap_or_else(|| status.to_string())),
+            Err(e) => Probe::NotYet(e.to_string()),
+        }
+    });
+    Ok(waited.await?)
+}
+
+/// A server and the process of it that streams.
+type Sender = (Role, String);
+
 /// Which server streams to the connector, by which process.
-async fn sender(target: &Target) -> Option<(Role, String)> {
+async fn sender(target: &Target) -> Option<Sender> {
     for role in target.servers() {
         let pid = async { Ok::<_, anyhow::Error>(active_pid(&target.postgres(role).await?, target).await?) };
         if let Ok(Some(pid)) = pid.await {

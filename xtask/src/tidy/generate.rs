@@ -56,6 +56,10 @@ pub(super) fn cli() -> String {
             _ => name,
         };
         let _ = write!(text, "\n## {heading}\n\n```text\n{}```\n", sub.render_long_help());
+        for nested in sub.get_subcommands_mut().filter(|nested| nested.get_name() != "help") {
+            let _ = write!(text, "\n### {heading} {}\n\n", nested.get_name());
+            let _ = write!(text, "```text\n{}```\n", nested.render_long_help());
+        }
     }
     trim_lines(&text)
 }

@@ -10,6 +10,7 @@
 mod bad_input;
 mod held;
 mod interrupted;
+mod monitoring;
 mod no_rebase;
 mod nothing_written;
 mod one_by_one;
