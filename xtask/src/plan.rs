@@ -1,5 +1,6 @@
 //! `--dry-run`: the commands that would be run, in a form that can be pasted.
 
+use artifacts::row;
 use artifacts::run::Run;
 use artifacts::snapshot::Role;
 use stack::Stack;
@@ -19,6 +20,11 @@ const IN_PLACE: [&str; 7] = [
     "{psql} -c ANALYZE",
 ];
 
+const ON_OLD_FILES: [&str; 2] =
+    ["kill -INT {old-pid}  # fast shutdown of PostgreSQL {from}", "{start-new} on {old-data}"];
+const PAUSE: [&str; 2] = ["curl -X PUT {connector}/pause", "curl {connector}/status"];
+const RESET: [&str; 1] = ["curl -X DELETE {connector}/offsets"];
+
 /// Prints the plan of a whole rehearsal.
 pub(crate) fn all(info: &Run, stack: &Stack) {
     steps::plan(info).into_iter().for_each(|step| one(step, info, stack));
@@ -30,9 +36,18 @@ pub(crate) fn one(step: &Step, info: &Run, stack: &Stack) {
     let why = skipped.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
     console::data(&format!("# {:02} {}{why}", step.no(), step.name));
     if skipped.is_none() {
-        let in_place = step.name == "upgrade-database" && info.option == "a";
-        let commands = if in_place { &IN_PLACE } else { step.commands };
-        commands.iter().for_each(|command| console::data(&fill(command, step.role, info, stack)));
+        commands(step, info).iter().for_each(|command| console::data(&fill(command, step.role, info, stack)));
+    }
+}
+
+/// The commands of a step as this run does it.
+fn commands(step: &Step, info: &Run) -> &'static [&'static str] {
+    match step.name {
+        "upgrade-database" if !info.keeps("pg-upgrade") => &ON_OLD_FILES,
+        "upgrade-database" if info.option == "a" => &IN_PLACE,
+        "stop-connector" if !info.keeps("stop-connector") => &PAUSE,
+        "rebase-offsets" if info.offsets == "reset" => &RESET,
+        _ => step.commands,
     }
 }
 
@@ -50,13 +65,21 @@ fn fill(command: &str, role: Role, info: &Run, stack: &Stack) -> String {
     let (host, port) =
         server.map_or(("127.0.0.1".into(), "PORT".into()), |s| (s.host.clone(), s.port.to_string()));
     let names = &info.names;
+    let fingerprint = |(table, columns): (&String, &Vec<row::Column>)| {
+        format!("{{psql}} -c \"{}\"", row::fingerprint_sql(table, columns))
+    };
+    let fingerprints: Vec<String> = row::tables().iter().map(fingerprint).collect();
     [
+        ("{fingerprints}", fingerprints.join("\n")),
         ("{psql}", format!("psql -h {host} -p {port} -U postgres -d {}", names.database)),
         ("{connector}", format!("{}/connectors/{}", endpoints.connect, names.connector)),
         ("{start-stack}", format!("start PostgreSQL {}, Kafka and Kafka Connect", info.from)),
         ("{start-new}", format!("start PostgreSQL {} on port {port}", info.to)),
         ("{workload}", generator::options(&info.workload).join(" ")),
-        ("{generator-pid}", "\"$(pgrep -x data-generator)\"".into()),
+        (
+            "{generator-pid}",
+            format!("\"$(jq .pid {})\"", stack.state_dir().join("run/data-generator.pid").display()),
+        ),
         ("{pg-upgrade}", format!("{bins} {datas} --username=postgres --retain{link}")),
         ("{old-pid}", format!("\"$(head -1 {}/postmaster.pid)\"", data(Role::Old))),
         ("{old-data}", data(Role::Old)),
