@@ -127,6 +127,11 @@ impl Found {
     /// Writes a violation and names it if it is one of the first; `place` is where to look.
     fn add(&mut self, out: &mut Violations, violation: &Violation, place: (&str, String)) {
         out.push(violation);
+        self.name(violation, place);
+    }
+
+    /// Counts a violation that was written, and names it if it is one of the first.
+    fn name(&mut self, violation: &Violation, place: (&str, String)) {
         self.broken += 1;
         if self.broken <= NAMED {
             let (file, at) = (Some(place.0.to_owned()), Some(place.1));

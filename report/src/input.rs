@@ -13,6 +13,7 @@ use artifacts::snapshot::{self, Snapshot};
 use artifacts::{RunDir, seal};
 
 use crate::curves::{self, Curve};
+use crate::verify::course::Course;
 
 /// What was read, or a sentence why not.
 pub(crate) type Seen<T> = Result<T, String>;
@@ -25,6 +26,8 @@ const MAX_KINDS: usize = 40;
 pub(crate) struct Input {
     pub(crate) run: Run,
     pub(crate) events: Seen<Vec<Event>>,
+    /// What the events say about steps and looks.
+    pub(crate) course: Seen<Course>,
     /// In the order of [`snapshot::NAMES`].
     pub(crate) snapshots: Vec<(&'static str, Seen<Snapshot>)>,
     pub(crate) drains: Vec<(&'static str, Drain)>,
@@ -62,8 +65,10 @@ impl Input {
         let run = dir.run()?;
         let collected = seen(dir.collected(), "nothing was collected");
         let findings = seen(dir.findings(), "verify has not run: there is no findings.json");
+        let events = events(dir);
         Ok(Self {
-            events: events(dir),
+            course: events.as_deref().map(Course::of).map_err(Clone::clone),
+            events,
             snapshots: snapshots(dir),
             drains: drains(dir),
             violations: violations(dir, max_violations),

@@ -36,7 +36,7 @@ fn case(check: &CheckResult) -> TestCase {
     let details = || {
         let lines = check.evidence.iter().take(20).map(|e| {
             let at = [e.file.as_deref(), e.at.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" ");
-            format!("{} ({at})", e.text)
+            if at.is_empty() { e.text.clone() } else { format!("{} ({at})", e.text) }
         });
         let remedy = check.remedy.iter().map(|r| format!("what helps: {r}"));
         lines.chain(remedy).collect::<Vec<_>>().join("\n")

@@ -72,9 +72,11 @@ fn numbers(page: &Page) -> String {
 fn done(page: &Page) -> String {
     let lines = page.setup.pairs.iter().map(|p| line([prose(&p.name), prose(&p.value)]));
     let versions = page.setup.versions.iter().map(|p| line([prose(&p.name), prose(&p.value)]));
+    let builds =
+        page.setup.builds.iter().map(|p| line([format!("{}, from", prose(&p.name)), prose(&p.value)]));
     let kept: Vec<String> = page.setup.kept.iter().map(|s| prose(&s.name)).collect();
     let safeguards = line(["safeguards kept".into(), kept.join(", ")]);
-    let all = lines.chain(std::iter::once(safeguards)).chain(versions);
+    let all = lines.chain(std::iter::once(safeguards)).chain(versions).chain(builds);
     format!("### What was done\n\n| | |\n|---|---|\n{}", fit(all, 7_000, "run.json"))
 }
 

@@ -164,6 +164,9 @@ fn count(cx: &Context, out: &mut Violations) {
     for ((phase, table, _), n) in &ledger.acknowledged {
         out.add(Some(*phase), table, *n, |t| &mut t.acknowledged);
     }
+    for (table, n) in &ledger.seed_rows {
+        out.add(Some(Phase::Before), table, *n, |t| &mut t.seed_rows);
+    }
     for ((phase, table), n) in &ledger.indeterminate {
         out.add(Some(*phase), table, *n, |t| &mut t.indeterminate);
     }

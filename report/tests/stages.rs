@@ -194,4 +194,6 @@ fn an_unknown_transaction_is_all_or_none() {
     let named: Vec<_> = judged.violations.iter().filter(|v| v.kind == ViolationKind::Missing).collect();
     assert_eq!(named.len(), 1, "a part of it: {named:#?}");
     assert_eq!(named[0].change_id, Some(ids[0]));
+    assert_eq!(judged.findings.counts.total.missing, 0, "nobody acknowledged it");
+    assert_eq!(judged.findings.counts.total.unknown_missing, 1);
 }

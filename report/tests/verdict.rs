@@ -194,6 +194,22 @@ fn missing_is_not_said_before_delivery_has_settled() {
     });
     let unproven = ["nothing-missing", "tables-converge", "still-flowing"];
     unknown(&judged, &unproven, &["still moving at the deadline", "not-yet"]);
+    let total = judged.findings.counts.total;
+    assert_eq!((total.missing, total.undecided), (0, 1));
+}
+
+#[test]
+fn each_kind_of_what_is_missing_has_its_own_number() {
+    let judged = spoiled(|run| {
+        for op in ["r", "c", "tombstone"] {
+            let i = run.records.iter().rposition(|record| record.op() == op).unwrap();
+            run.records.remove(i);
+        }
+    });
+    let total = judged.findings.counts.total;
+    let apart = (total.missing, total.seed_rows_missing, total.tombstones_missing, total.unknown_missing);
+    assert_eq!(apart, (1, 1, 1, 0), "{:#?}", judged.findings);
+    assert_eq!(total.seed_rows, 16);
 }
 
 #[test]

@@ -58,25 +58,49 @@ pub struct Counts {
     pub by_table: BTreeMap<String, Tally>,
 }
 
-/// Numbers of changes.
+/// Numbers of changes. They add up, in all, per phase and per table:
+/// `acknowledged = delivered + missing + undecided`; the lines of `violations.jsonl` of kind `missing`
+/// are those of `missing`, `seed_rows_missing`, `tombstones_missing` and `unknown_missing`, and those
+/// of stage `not-yet`, which are in none of them; `repeated` (unless tolerated), `reordered`,
+/// `unexpected` and `altered` are the lines of their kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Tally {
-    /// Committed, as far as the ledger knows.
+    /// Inserts, updates and deletes of which the ledger knows that they were committed and touched a
+    /// row: acknowledged to the client, or found to be committed later. Seed rows are none.
     pub acknowledged: u64,
-    /// Of those, found in the topics at least once.
+    /// Of the acknowledged, in the topics at least once: as an event of their own, or covered by the
+    /// first snapshot of their row.
     pub delivered: u64,
-    /// Of those, in no topic.
+    /// Of the acknowledged, proven to be in no topic.
     pub missing: u64,
-    /// Deliveries beyond the first.
+    /// Of the acknowledged, neither: delivery had not settled, or the topics were not read to their
+    /// ends.
+    #[serde(default)]
+    pub undecided: u64,
+    /// Rows that were there before the connector started. They belong to the phase before.
+    #[serde(default)]
+    pub seed_rows: u64,
+    /// Of the seed rows, proven to be in no topic.
+    #[serde(default)]
+    pub seed_rows_missing: u64,
+    /// Tombstones that are in no topic although their delete is.
+    #[serde(default)]
+    pub tombstones_missing: u64,
+    /// Deliveries beyond the first, of changes, seed rows and tombstones; tolerated ones too.
     pub repeated: u64,
     /// Events out of the key's order.
     pub reordered: u64,
     /// Events that belong to no change and no seed row.
     pub unexpected: u64,
-    /// Events whose row differs from what was written.
+    /// Events that say something else than what was written.
     pub altered: u64,
-    /// Changes whose transaction's fate stays unknown.
+    /// Changes whose transaction's fate stays unknown; in none of the numbers above but `repeated`,
+    /// `reordered` and `altered`.
     pub indeterminate: u64,
+    /// Of the indeterminate, in no topic although another part of their transaction, or a later
+    /// version of their row, proves that they were committed.
+    #[serde(default)]
+    pub unknown_missing: u64,
 }
 
 /// One check.

@@ -65,7 +65,7 @@ impl Check for NothingMissing {
             }
             let Some((stage, violation)) = missing(cx, history, wanted) else { continue };
             if wanted.required || violation.op == Some(Op::Tombstone) {
-                self.add(cx, out, stage, &violation, line);
+                self.add(cx, out, stage, &violation, (line, wanted.fact.committed));
             } else if unknown {
                 self.unknown.entry(line).or_default().undelivered.push((stage, violation));
             }
@@ -77,7 +77,7 @@ impl Check for NothingMissing {
         unknown.sort_unstable_by_key(|(line, _)| *line);
         for (line, transaction) in unknown.into_iter().filter(|(_, t)| t.committed) {
             for (stage, violation) in &transaction.undelivered {
-                self.add(cx, out, *stage, violation, line);
+                self.add(cx, out, *stage, violation, (line, false));
             }
         }
         self.answer(cx)
@@ -85,10 +85,20 @@ impl Check for NothingMissing {
 }
 
 impl NothingMissing {
-    fn add(&mut self, cx: &Context, out: &mut Violations, stage: Stage, violation: &Violation, line: u64) {
+    /// `of`: the line of the transaction, and whether it is known to be committed.
+    fn add(
+        &mut self,
+        cx: &Context,
+        out: &mut Violations,
+        stage: Stage,
+        violation: &Violation,
+        of: (u64, bool),
+    ) {
+        let (line, committed) = of;
         *self.stages.entry((stage, violation.phase.unwrap_or(Phase::Before))).or_default() += 1;
         self.tombstones += u64::from(violation.op == Some(Op::Tombstone));
-        self.found.add(out, violation, (&cx.ledger_file, format!("line {line}")));
+        out.missing(violation, stage != Stage::NotYet, committed);
+        self.found.name(violation, (&cx.ledger_file, format!("line {line}")));
     }
 
     fn answer(&mut self, cx: &Context) -> Answer {

@@ -10,10 +10,10 @@ use crate::verify::history::{KeyHistory, Wanted};
 /// The stages of `violations.jsonl`, in the order in which they are tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stage {
-    /// Publication or connector leave the table or the operation out.
-    DroppedByConfig,
     /// Delivery had not settled, or the topics were not read to their ends: it may be there.
     NotYet,
+    /// Publication or connector leave the table or the operation out.
+    DroppedByConfig,
     /// Neither in the topics nor in the new database.
     LostByCopy,
     /// The slot still holds it.
@@ -40,11 +40,11 @@ impl Stage {
     /// Decides the stage of a change that is in no topic.
     pub(super) fn of(cx: &Context, history: &KeyHistory, wanted: &Wanted) -> Self {
         let fact = &wanted.fact;
-        if dropped(cx, &history.table, fact.op, fact.phase) {
-            return Self::DroppedByConfig;
-        }
         if !cx.conclusive() {
             return Self::NotYet;
+        }
+        if dropped(cx, &history.table, fact.op, fact.phase) {
+            return Self::DroppedByConfig;
         }
         if fact.phase == Phase::Before && carried(cx, history, wanted) == Some(false) {
             return Self::LostByCopy;

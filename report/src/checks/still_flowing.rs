@@ -103,7 +103,10 @@ fn never_begun(cx: &Context) -> Answer {
     let failed = ended_early(cx).map(Failed::evidence);
     let why = failed.as_ref().map(|evidence| evidence.text.clone()).unwrap_or_default();
     let text = format!("no change could be made after the upgrade: {why}");
-    let real = "go back to the old server while nothing has been written to the new one";
+    let real = match cx.stale() {
+        Some(_) => FROM_THE_NEW_SLOT,
+        None => "go back to the old server while nothing has been written to the new one",
+    };
     Answer::broken(0, text, &remedy::rehearse_or(&cx.run, real)).with(failed).with([cx.looks()])
 }
 

@@ -172,8 +172,7 @@ impl Context {
         let tried = self.ledger.as_ref().ok()?.tried.get(&Phase::After).copied().unwrap_or(0);
         let failed = self.course.as_ref().ok()?.failed.first().filter(|_| tried == 0)?;
         let text = format!("nothing was changed after the upgrade, because step {} had failed", failed.step);
-        let mut evidence = failed.evidence();
-        evidence.text = format!("{text}: {}", crate::text::shorten(&failed.error, 400));
+        let evidence = Evidence { text, ..failed.evidence() };
         Some(Doubt { evidence, remedy: remedy::rehearse(&self.run) })
     }
 

@@ -51,13 +51,27 @@ impl Violations {
     pub fn tolerate(&mut self, violation: &Violation) {
         let table = &violation.table;
         match violation.kind {
-            ViolationKind::Missing => self.add(violation.phase, table, 1, |t| &mut t.missing),
             ViolationKind::Repeated => self.add(violation.phase, table, 1, |t| &mut t.repeated),
             ViolationKind::Reordered => self.add(violation.phase, table, 1, |t| &mut t.reordered),
             ViolationKind::Unexpected => self.add(violation.phase, table, 1, |t| &mut t.unexpected),
             ViolationKind::Altered => self.add(violation.phase, table, 1, |t| &mut t.altered),
-            ViolationKind::Diverged => {}
+            // What is missing is counted by what it is: see [`Violations::missing`].
+            ViolationKind::Missing | ViolationKind::Diverged => {}
         }
+    }
+
+    /// Writes a missing change and counts it by what it is. `decided`: it cannot arrive any more;
+    /// `committed`: its transaction is known to be.
+    pub fn missing(&mut self, violation: &Violation, decided: bool, committed: bool) {
+        self.push(violation);
+        let field: fn(&mut Tally) -> &mut u64 = match violation.op {
+            _ if !decided => return,
+            Some(Op::Tombstone) => |t| &mut t.tombstones_missing,
+            Some(Op::Read) => |t| &mut t.seed_rows_missing,
+            _ if !committed => |t| &mut t.unknown_missing,
+            _ => |t| &mut t.missing,
+        };
+        self.add(violation.phase, &violation.table, 1, field);
     }
 
     /// Adds to a count: in total, of the phase and of the table.
@@ -79,7 +93,11 @@ impl Violations {
     /// # Errors
     /// Something could not be written.
     pub fn finish(self) -> Result<Counts> {
-        let Self { path, tmp, out, failed, counts, .. } = self;
+        let Self { path, tmp, out, failed, mut counts, .. } = self;
+        let parts = counts.by_phase.values_mut().chain(counts.by_table.values_mut());
+        for tally in parts.chain([&mut counts.total]) {
+            tally.undecided = tally.acknowledged.saturating_sub(tally.delivered + tally.missing);
+        }
         failed.map_or(Ok(()), Err).map_err(Error::io("write", &tmp))?;
         let file = out.into_inner().map_err(std::io::IntoInnerError::into_error);
         file.and_then(|file| file.sync_all()).map_err(Error::io("write", &tmp))?;
@@ -166,5 +184,6 @@ pub fn sentence(violation: &Violation) -> String {
         ViolationKind::Diverged => "leaves another row than the new database holds",
     };
     let stage = violation.stage.as_ref().map_or(String::new(), |stage| format!(": {stage}"));
-    format!("{what} {} {key} ({}) {wrong}{stage}", violation.table, details.join(", "))
+    let details = if details.is_empty() { String::new() } else { format!(" ({})", details.join(", ")) };
+    format!("{what} {} {key}{details} {wrong}{stage}", violation.table)
 }

@@ -97,12 +97,15 @@ struct Sides<'a> {
     right: &'a Seen<Snapshot>,
     /// Everything must be equal.
     carried: bool,
+    /// The stored offset is a position of the old server to the end.
+    stale: bool,
 }
 
 fn pair(input: &Input, limits: Limits, names: (&'static str, &'static str), groups: &[Group]) -> Pair {
     let never = Err("no such snapshot".to_owned());
     let side = |name: &str| input.snapshots.iter().find(|(n, _)| *n == name).map_or(&never, |(_, s)| s);
-    let sides = Sides { left: side(names.0), right: side(names.1), carried: names.0 == "cut" };
+    let (left, right) = (side(names.0), side(names.1));
+    let sides = Sides { left, right, carried: names.0 == "cut", stale: stale(side("cut"), right) };
     let all: Vec<Block> = groups.iter().map(|group| block(*group, sides, limits)).collect();
     let differences = all.iter().map(|b| b.differences).sum();
     let odd = all.iter().map(|b| b.odd).sum();
@@ -143,11 +146,25 @@ fn pair(input: &Input, limits: Limits, names: (&'static str, &'static str), grou
     }
 }
 
+/// Whether the offset at the end is the one at the cut, although another server is read by then.
+fn stale(cut: &Seen<Snapshot>, after: &Seen<Snapshot>) -> bool {
+    let (Ok(cut), Ok(after)) = (cut, after) else { return false };
+    let lsn = |s: &Snapshot| s.offset.as_ref().map(|offset| offset.position.lsn);
+    lsn(after).is_some()
+        && lsn(after) == lsn(cut)
+        && !cut.server.position.same_history(&after.server.position)
+}
+
 fn summary(differences: u64, odd: u64) -> String {
-    match (differences, odd) {
-        (0, _) => "No difference.".into(),
-        (n, 0) => format!("{}, none where a value should have stayed.", count(n, "difference")),
-        (n, odd) => format!("{}, {odd} where a value should have stayed.", count(n, "difference")),
+    let differences = match differences {
+        0 => "No difference".to_owned(),
+        n => count(n, "difference"),
+    };
+    match odd {
+        0 if differences.starts_with("No") => format!("{differences}."),
+        0 => format!("{differences}, each where a value may change."),
+        1 => format!("{differences}; 1 value is not as expected."),
+        odd => format!("{differences}; {odd} values are not as expected."),
     }
 }
 
@@ -172,15 +189,22 @@ fn block(group: Group, sides: Sides<'_>, limits: Limits) -> Block {
             (false, _) => expected(group, name, one_sided),
         };
         let row = row(name, before.get(name), after.get(name), expected, limits);
-        if blind { row.not_compared() } else { row }
+        let position = group == Group::Offset && (name.starts_with("lsn") || name.starts_with("attributed"));
+        match position && sides.stale {
+            _ if blind => row.not_compared(),
+            true => Row { note: "still the old server's", odd: true, ..row },
+            false => row,
+        }
     });
-    let (mut same, mut rows): (Vec<Row>, Vec<Row>) = rows.partition(|r| matches!(r.sign, "=" | "?"));
+    let quiet = |r: &Row| matches!(r.sign, "=" | "?") && !r.odd;
+    let (mut same, mut rows): (Vec<Row>, Vec<Row>) = rows.partition(quiet);
     rows.sort_by_key(|r| !r.odd);
-    let (differences, equal) = (rows.len(), same.len());
+    let (listed, equal) = (rows.len(), same.len());
+    let differences = rows.iter().filter(|r| r.sign != "=").count() as u64;
     let odd = rows.iter().filter(|r| r.odd).count() as u64;
     rows.truncate(limits.rows);
     same.truncate(limits.rows);
-    let hidden = differences - rows.len() + equal - same.len();
+    let hidden = listed - rows.len() + equal - same.len();
     Block {
         title: group.title(),
         sign: if blind { "?" } else { "=" },
@@ -189,7 +213,7 @@ fn block(group: Group, sides: Sides<'_>, limits: Limits) -> Block {
         same,
         same_count: format!("{equal} {}", if blind { "not compared" } else { "unchanged" }),
         hidden: (hidden > 0).then(|| format!("{hidden} more in the snapshots")),
-        differences: differences as u64,
+        differences,
         odd,
     }
 }

@@ -1,12 +1,12 @@
 //! What was done: procedure, versions, safeguards, workload.
 
-use artifacts::events::EventKind;
-use artifacts::run::Run;
+use artifacts::run::{Build, Run};
 use serde::Serialize;
 
 use super::Limits;
+use super::spans::{Span, provisioning, spans};
 use crate::input::Input;
-use crate::text::{clip, count, duration, moment, number};
+use crate::text::{clip, count, duration, moment};
 
 /// What the section shows.
 #[derive(Debug, Serialize)]
@@ -17,6 +17,8 @@ pub(crate) struct View {
     pub(crate) left_out: Vec<Safeguard>,
     pub(crate) pairs: Vec<Pair>,
     pub(crate) versions: Vec<Pair>,
+    /// The files that programs were taken from.
+    pub(crate) builds: Vec<Pair>,
 }
 
 /// A safeguard and what it is for.
@@ -63,6 +65,16 @@ pub(crate) fn view(input: &Input, limits: Limits) -> View {
             .iter()
             .take(limits.rows)
             .map(|(name, value)| Pair { name: clip(name, 80), value: clip(value, 160) })
+            .collect(),
+        builds: run
+            .builds
+            .iter()
+            .flat_map(|(component, builds)| builds.iter().map(move |build| (component, build)))
+            .take(limits.rows)
+            .map(|(component, Build { package, sha256, .. })| Pair {
+                name: clip(component, 80),
+                value: format!("{}, SHA-256 {}", clip(package, 160), clip(sha256, 64)),
+            })
             .collect(),
     }
 }
@@ -147,12 +159,14 @@ fn pairs(input: &Input) -> Vec<Pair> {
     };
     let dirty = if run.tool.dirty { " with uncommitted changes" } else { "" };
     let revision = clip(&run.tool.revision, 60);
+    let spans = spans(input.events());
     let mut pairs = vec![
         ("procedure", option(run)),
         ("LSN case", lsn_case(run)),
         ("workload", workload(run).join("; ")),
         ("started", moment(run.opened_at)),
-        ("took", took(input)),
+        ("rehearsed for", took(&spans)),
+        ("before that", format!("{} to build, install and start", duration(provisioning(&spans).ms))),
         (
             "stack",
             format!("{} ({}), Kafka with {}", clip(&run.stack.name, 60), clip(&run.stack.kind, 20), kafka),
@@ -174,18 +188,12 @@ fn pairs(input: &Input) -> Vec<Pair> {
     pairs.into_iter().map(|(name, value)| Pair { name: name.into(), value }).collect()
 }
 
-fn took(input: &Input) -> String {
-    let finished = input.events().iter().filter(|e| matches!(e.kind, EventKind::StepFinished { .. }));
-    match finished.map(|e| e.at).max() {
-        Some(end) => {
-            let ms = (end - input.run.opened_at).num_milliseconds();
-            format!("{} in {}", duration(ms.max(0) as u64), steps(input))
-        }
-        None => "no step has finished".into(),
+/// `20.1 s in 22 steps`: what the steps took, without building and installing.
+fn took(spans: &[Span<'_>]) -> String {
+    let ended = spans.iter().filter_map(|span| span.end);
+    let (n, ms) = ended.fold((0, 0_u64), |(n, ms), end| (n + 1, ms.saturating_add(end.ms)));
+    match n {
+        0 => "no step has finished".into(),
+        n => format!("{} in {}", duration(ms.saturating_sub(provisioning(spans).ms)), count(n, "step")),
     }
-}
-
-fn steps(input: &Input) -> String {
-    let n = input.events().iter().filter(|e| matches!(e.kind, EventKind::StepFinished { .. })).count();
-    format!("{} step{}", number(n as u64), if n == 1 { "" } else { "s" })
 }

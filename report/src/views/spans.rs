@@ -69,13 +69,46 @@ pub(crate) fn spans(events: &[Event]) -> Vec<Span<'_>> {
     spans
 }
 
+/// What `up` does before anything is rehearsed: it builds, installs and starts, until it first waits
+/// for a component to answer. How long that takes says how warm the caches were.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Provisioning {
+    pub(crate) ms: u64,
+    /// Of which waiting for commands.
+    pub(crate) waited_ms: u64,
+}
+
+/// Adds up all attempts of `up`.
+pub(crate) fn provisioning(spans: &[Span<'_>]) -> Provisioning {
+    let mut sum = Provisioning::default();
+    for span in spans.iter().filter(|span| span.name == "up") {
+        let waits = span.events.iter().filter_map(|event| match event.kind {
+            EventKind::Wait { ms, .. } => Some(back(event.at, ms)),
+            _ => None,
+        });
+        let until = waits.min().or(span.end.map(|end| end.at)).unwrap_or(span.start);
+        let commands = span.events.iter().filter(|event| event.at <= until);
+        let waited = commands.filter_map(|event| match event.kind {
+            EventKind::Command { ms, .. } => Some(ms),
+            _ => None,
+        });
+        let ms = (until - span.start).num_milliseconds().max(0) as u64;
+        sum.ms = sum.ms.saturating_add(ms);
+        sum.waited_ms = sum.waited_ms.saturating_add(waited.fold(0, u64::saturating_add).min(ms));
+    }
+    sum
+}
+
+/// A moment some milliseconds earlier.
+fn back(at: Time, ms: u64) -> Time {
+    let ms = i64::try_from(ms).ok().and_then(TimeDelta::try_milliseconds);
+    ms.and_then(|ms| at.checked_sub_signed(ms)).unwrap_or(at)
+}
+
 /// When the span of its first event began; a step that was skipped has no beginning of its own.
 fn began(event: &Event) -> Time {
     match event.kind {
-        EventKind::StepFinished { ms, .. } => {
-            let ms = i64::try_from(ms).ok().and_then(TimeDelta::try_milliseconds);
-            ms.and_then(|ms| event.at.checked_sub_signed(ms)).unwrap_or(event.at)
-        }
+        EventKind::StepFinished { ms, .. } => back(event.at, ms),
         _ => event.at,
     }
 }

@@ -6,7 +6,7 @@ use artifacts::events::{Event, EventKind};
 use serde::Serialize;
 
 use super::Limits;
-use super::spans::{Span, spans};
+use super::spans::{End, Span, provisioning, spans};
 use crate::input::Input;
 use crate::text::{clip, count, duration, link, slug};
 
@@ -76,14 +76,14 @@ pub(crate) fn view(input: &Input, limits: Limits) -> View {
     }
 }
 
-/// `24 steps took 58.2 s: 55.1 s waiting for components, 3.1 s the tool's own time.`
+/// `24 steps took 58.2 s: 55.1 s waiting for components, 3.1 s the tool's own time.` What `up` did
+/// before anything was rehearsed is told apart.
 fn total(spans: &[Span<'_>]) -> String {
-    let sum = |spans: &mut dyn Iterator<Item = &Span<'_>>| {
-        let ends = spans.filter_map(|s| s.end).map(|e| (e.ms, e.waited_ms.min(e.ms)));
-        ends.fold((0, 0), |(all, waited), (ms, waited_ms)| (all + ms, waited + waited_ms))
-    };
-    let (all, waited) = sum(&mut spans.iter());
-    let (rest, rest_waited) = sum(&mut spans.iter().filter(|s| s.name != "up"));
+    let ends = || spans.iter().filter_map(|s| s.end);
+    let sum = |of: fn(End<'_>) -> u64| ends().map(of).fold(0, u64::saturating_add);
+    let before = provisioning(spans);
+    let all = sum(|end| end.ms).saturating_sub(before.ms);
+    let waited = sum(|end| end.waited_ms.min(end.ms)).saturating_sub(before.waited_ms).min(all);
     let text = format!(
         "{} took {}: {} waiting for components, {} the tool's own time.",
         count(spans.len() as u64, "step"),
@@ -91,11 +91,10 @@ fn total(spans: &[Span<'_>]) -> String {
         duration(waited),
         duration(all - waited)
     );
-    if rest == all {
-        return text;
+    match before.ms {
+        0 => text,
+        ms => format!("{text} Before that, up took {} to build, install and start.", duration(ms)),
     }
-    let own = duration(rest - rest_waited);
-    format!("{text} Without up, which also installs: {}, {own} of it the tool's own.", duration(rest))
 }
 
 fn step(span: &Span<'_>, longest: u64, ids: &mut BTreeSet<String>, limits: Limits) -> Step {

@@ -1,11 +1,12 @@
 //! The verdict in one sentence, and the numbers it rests on.
 
 use artifacts::events::{Event, EventKind, StepResult};
-use artifacts::findings::{Findings, Tally, Verdict};
+use artifacts::findings::{CheckResult, Counts, Findings, Tally, Verdict};
 use serde::Serialize;
 
 use crate::input::Input;
-use crate::text::{clip, count, duration, number};
+use crate::text::{clip, count, duration, number, shorten};
+use crate::verify::looks::Looks;
 
 /// What the section shows.
 #[derive(Debug, Serialize)]
@@ -20,7 +21,10 @@ pub(crate) struct View {
     /// Steps that failed, and other things that must not be overlooked.
     pub(crate) alerts: Vec<String>,
     pub(crate) facts: Vec<Fact>,
+    pub(crate) columns: [&'static str; 9],
     pub(crate) tallies: Vec<Row>,
+    /// What the columns are, and how they add up.
+    pub(crate) definitions: String,
 }
 
 /// A number with its name.
@@ -63,24 +67,31 @@ pub(crate) fn view(input: &Input) -> View {
             View {
                 word: findings.verdict.to_string().to_uppercase(),
                 class,
-                sentence: format!("{}.", clip(sentence(input, findings).trim_end_matches('.'), 1_200)),
+                sentence: format!("{}.", sentence(input, findings).trim_end_matches('.')),
                 meaning,
                 alerts,
                 facts,
+                columns: COLUMNS,
                 tallies: tallies(findings),
+                definitions: definitions(&findings.counts.total),
             }
         }
         Err(why) => View {
             word: "NO VERDICT YET".into(),
             class: "unknown",
-            sentence: format!("{}.", clip(why, 1_200)),
+            sentence: format!("{}.", shorten(why, 2 * MAX_CHARS)),
             meaning: "What was observed so far is below.",
             alerts,
             facts,
+            columns: COLUMNS,
             tallies: Vec::new(),
+            definitions: String::new(),
         },
     }
 }
+
+/// Two lines at most: what is behind it is in the checks.
+const MAX_CHARS: usize = 150;
 
 fn sentence(input: &Input, findings: &Findings) -> String {
     let total = findings.counts.total;
@@ -96,94 +107,97 @@ fn sentence(input: &Input, findings: &Findings) -> String {
         ),
         Verdict::Broken => broken(input, findings),
         Verdict::Unknown => {
-            let reasons = summaries(findings, Verdict::Unknown);
-            if reasons.is_empty() { "no check could be made".into() } else { reasons }
+            let unknown = findings.checks.iter().find(|c| c.verdict == Verdict::Unknown);
+            unknown.map_or("no check could be made".into(), |c| shorten(&c.summary, MAX_CHARS))
         }
     }
 }
 
+/// What is missing, then the other faults that were counted, then the checks that count nothing, as
+/// many as fit.
 fn broken(input: &Input, findings: &Findings) -> String {
-    let mut parts: Vec<String> = ["before", "after"]
-        .iter()
-        .filter_map(|phase| {
-            let tally = findings.counts.by_phase.get(*phase).filter(|t| t.missing > 0)?;
-            let (n, of) = (number(tally.missing), number(tally.acknowledged));
-            Some(format!("{n} of {of} changes made {phase} the upgrade reached no topic"))
-        })
-        .collect();
-    let total = findings.counts.total;
-    if parts.is_empty() && total.missing > 0 {
-        let (n, of) = (number(total.missing), number(total.acknowledged));
-        parts.push(format!("{n} of {of} acknowledged changes reached no topic"));
-    }
-    if let (Some(last), Some(looks)) = (parts.last_mut(), Looks::after_resume(input.events()))
-        && looks.all_running()
-    {
+    let mut parts = missing(&findings.counts);
+    let looks = input.course.as_ref().ok().map(|course| &course.looks);
+    if let (Some(last), Some(true)) = (parts.last_mut(), looks.map(Looks::all_running)) {
         last.push_str(" while connector and task were RUNNING");
     }
+    let total = findings.counts.total;
     let others = [
         (total.repeated, "delivery was a repeat", "deliveries were repeats"),
         (total.reordered, "event came out of order", "events came out of order"),
         (total.altered, "event differs from what was written", "events differ from what was written"),
         (total.unexpected, "event belongs to no change", "events belong to no change"),
     ];
-    parts.extend(
-        others
-            .iter()
-            .filter(|(n, ..)| *n > 0)
-            .map(|(n, one, many)| format!("{} {}", number(*n), if *n == 1 { one } else { many })),
-    );
-    if parts.is_empty() { summaries(findings, Verdict::Broken) } else { parts.join("; ") }
-}
-
-fn summaries(findings: &Findings, verdict: Verdict) -> String {
-    let of_verdict = findings.checks.iter().filter(|c| c.verdict == verdict);
-    let texts: Vec<String> =
-        of_verdict.map(|c| format!("{}: {}", c.name, c.summary.trim_end_matches('.'))).collect();
-    match texts.as_slice() {
-        [] => String::new(),
-        [one] => one.clone(),
-        [first, rest @ ..] => {
-            format!("{first}; and {} of the same verdict", count(rest.len() as u64, "check"))
+    let others = others.iter().filter(|(n, ..)| *n > 0);
+    parts.extend(others.map(|(n, one, many)| format!("{} {}", number(*n), if *n == 1 { one } else { many })));
+    let said = |name: &str| parts.is_empty() || !COUNTED.contains(&name);
+    let broken = findings.checks.iter().filter(|c| c.verdict == Verdict::Broken && said(&c.name));
+    let faults: Vec<String> = broken.map(fault).collect();
+    parts.extend(faults);
+    let mut sentence = String::new();
+    for part in parts {
+        if sentence.is_empty() {
+            sentence = shorten(&part, MAX_CHARS);
+        } else if sentence.chars().count() + part.chars().count() + 2 <= MAX_CHARS {
+            sentence.push_str(&format!("; {part}"));
         }
     }
+    sentence
 }
 
-/// The regular looks at connector and task after it was resumed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Looks {
-    pub(crate) running: u64,
-    pub(crate) total: u64,
+/// `803 of 803 changes made after the upgrade reached no topic`
+fn missing(counts: &Counts) -> Vec<String> {
+    let of = |n: u64, of: u64, what: &str| {
+        (n > 0).then(|| format!("{} of {} {what} reached no topic", number(n), number(of)))
+    };
+    let phase = |phase: &str| {
+        let tally = counts.by_phase.get(phase)?;
+        of(tally.missing, tally.acknowledged, &format!("changes made {phase} the upgrade"))
+    };
+    let mut parts: Vec<String> = ["before", "after"].into_iter().filter_map(phase).collect();
+    let total = &counts.total;
+    if parts.is_empty() {
+        parts.extend(of(total.missing, total.acknowledged, "acknowledged changes"));
+    }
+    parts.extend(of(total.seed_rows_missing, total.seed_rows, "seed rows"));
+    let rest =
+        [(total.tombstones_missing, "tombstones"), (total.unknown_missing, "changes of an unknown commit")];
+    let rest = rest.into_iter().filter(|(n, _)| *n > 0);
+    parts.extend(rest.map(|(n, what)| format!("{} {what} reached no topic", number(n))));
+    parts
 }
 
-impl Looks {
-    /// None when nobody looked.
-    pub(crate) fn after_resume(events: &[Event]) -> Option<Self> {
-        let resumed = events.iter().rposition(|e| {
-            e.step.as_deref() == Some("resume-connector")
-                && matches!(e.kind, EventKind::StepFinished { result: StepResult::Ok, .. })
-        })?;
-        let mut looks = Self { running: 0, total: 0 };
-        for event in events.get(resumed..).unwrap_or_default() {
-            if let EventKind::Sample { connector, task, .. } = &event.kind {
-                looks.total += 1;
-                let running = |s: &Option<String>| s.as_deref() == Some("RUNNING");
-                looks.running += u64::from(running(connector) && running(task));
-            }
+/// Checks whose faults the numbers tell.
+const COUNTED: [&str; 6] = [
+    "nothing-missing",
+    "nothing-repeated",
+    "order-kept",
+    "nothing-invented",
+    "nothing-altered",
+    "tables-converge",
+];
+
+/// What a broken check means, in a few words.
+fn fault(check: &CheckResult) -> String {
+    let text = match check.name.as_str() {
+        "tables-converge" => "the topics lead to other rows than the new database holds",
+        "database-carried-over" => "the new database is not what the old one was",
+        "replication-ready" => "slot or publication were not as the connector needs them",
+        "positions-consistent" => "the connector resumed from a position that the new server does not have",
+        "still-flowing" if check.summary.contains("FAILED") => {
+            "the connector has failed and nothing flows any more"
         }
-        (looks.total > 0).then_some(looks)
-    }
-
-    fn all_running(self) -> bool {
-        self.running == self.total
-    }
+        "still-flowing" => "nothing flows any more",
+        _ => return shorten(&check.summary, MAX_CHARS),
+    };
+    text.to_owned()
 }
 
 fn alerts(events: &[Event]) -> Vec<String> {
     let failed = events.iter().filter_map(|e| match &e.kind {
         EventKind::StepFinished { result: StepResult::Failed, error, .. } => {
             let why = error.as_deref().unwrap_or("no reason was recorded");
-            Some(format!("Step {} failed: {}", e.step.as_deref().unwrap_or("?"), clip(why, 600)))
+            Some(format!("Step {} failed: {}", e.step.as_deref().unwrap_or("?"), shorten(why, 400)))
         }
         EventKind::StepFinished { result: StepResult::Interrupted, .. } => {
             Some(format!("Step {} was interrupted.", e.step.as_deref().unwrap_or("?")))
@@ -204,7 +218,11 @@ fn facts(input: &Input) -> Vec<Fact> {
         facts.push(fact("acknowledged", number(t.acknowledged), "changes the database confirmed", false));
         let short = t.delivered < t.acknowledged;
         facts.push(fact("delivered", number(t.delivered), "of them found in Kafka", short));
-        facts.push(fact("missing", number(t.missing), "in no topic", t.missing > 0));
+        let undecided = match t.undecided {
+            0 => "of them in no topic".to_owned(),
+            n => format!("of them in no topic; of {} nobody knows", number(n)),
+        };
+        facts.push(fact("missing", number(t.missing), undecided, t.missing > 0));
         facts.push(fact("repeated", number(t.repeated), "deliveries beyond the first", t.repeated > 0));
         let held = findings.checks.iter().filter(|c| c.verdict == Verdict::Held).count();
         let value = format!("{held} of {}", findings.checks.len());
@@ -216,7 +234,7 @@ fn facts(input: &Input) -> Vec<Fact> {
     if let Some(gap) = input.delivered.as_ref().ok().and_then(|c| c.gap_ms()) {
         facts.push(fact("no events for", duration(gap), "last event before to first after", false));
     }
-    if let Some(looks) = Looks::after_resume(input.events()) {
+    if let Some(looks) = input.course.as_ref().ok().map(|course| &course.looks).filter(|l| l.total > 0) {
         let value = format!("{} of {}", number(looks.running), number(looks.total));
         let note = "looks after resume that saw connector and task RUNNING";
         facts.push(fact("status RUNNING", value, note, !looks.all_running()));
@@ -225,10 +243,11 @@ fn facts(input: &Input) -> Vec<Fact> {
 }
 
 /// The columns of the table of numbers.
-pub(crate) const COLUMNS: [&str; 8] = [
+pub(crate) const COLUMNS: [&str; 9] = [
     "acknowledged",
     "delivered",
     "missing",
+    "undecided",
     "repeated",
     "reordered",
     "unexpected",
@@ -243,6 +262,7 @@ fn tallies(findings: &Findings) -> Vec<Row> {
             (t.acknowledged, false),
             (t.delivered, false),
             (t.missing, true),
+            (t.undecided, true),
             (t.repeated, true),
             (t.reordered, true),
             (t.unexpected, true),
@@ -258,4 +278,23 @@ fn tallies(findings: &Findings) -> Vec<Row> {
     let tables = counts.by_table.iter().take(20).map(|(name, t)| (clip(name, 80), t));
     let total = std::iter::once(("in all".to_owned(), &counts.total));
     phases.chain(tables).chain(total).map(|(name, t)| row(name, t)).collect()
+}
+
+fn definitions(total: &Tally) -> String {
+    let mut text = "Acknowledged = delivered + missing + undecided: inserts, updates and deletes whose commit is known. \
+                    Undecided: in no topic that was read, and something could still arrive. Indeterminate: the \
+                    connection broke before the answer and nothing later settled it; such a change is never counted \
+                    against the upgrade."
+        .to_owned();
+    let apart = [
+        (total.seed_rows_missing, "seed rows"),
+        (total.tombstones_missing, "tombstones"),
+        (total.unknown_missing, "changes of an unknown commit that others prove"),
+    ];
+    let apart = apart.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{what} {}", number(*n)));
+    let apart: Vec<String> = apart.collect();
+    if !apart.is_empty() {
+        text.push_str(&format!(" Missing beside these: {}.", apart.join(", ")));
+    }
+    text
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use artifacts::RunDir;
-use artifacts::findings::{CheckResult, Findings, Verdict, Violation, ViolationKind};
+use artifacts::findings::{CheckResult, Findings, Tally, Verdict, Violation, ViolationKind};
 use artifacts::ledger::{Entry, Fate, Phase};
 use artifacts::row::{self, Digest};
 use report::{Options, verify};
@@ -33,7 +33,41 @@ impl Judged {
         remedies_work(&findings, run.is_sealed());
         let text = std::fs::read_to_string(run.path("violations.jsonl")).unwrap();
         let violations = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        Self { findings, violations }
+        let judged = Self { findings, violations };
+        judged.numbers_add_up(run);
+        judged
+    }
+
+    /// What the documentation of [`Tally`] promises, wherever a run is judged.
+    fn numbers_add_up(&self, run: &RunDir) {
+        let counts = &self.findings.counts;
+        let parts = [counts.by_phase.values(), counts.by_table.values()];
+        for tally in parts.into_iter().flatten().chain([&counts.total]) {
+            assert_eq!(tally.acknowledged, tally.delivered + tally.missing + tally.undecided, "{counts:#?}");
+            assert!(tally.seed_rows_missing <= tally.seed_rows, "{counts:#?}");
+        }
+        let field = |tally: &Tally| serde_json::to_value(tally).unwrap();
+        let sum = |tallies: &BTreeMap<String, Tally>, name: &str| {
+            tallies.values().filter_map(|tally| field(tally)[name].as_u64()).sum::<u64>()
+        };
+        for (name, total) in field(&counts.total).as_object().unwrap() {
+            assert_eq!(sum(&counts.by_table, name), *total, "{name} by table: {counts:#?}");
+            assert_eq!(sum(&counts.by_phase, name), *total, "{name} by phase: {counts:#?}");
+        }
+        let lines = |kind, decided: bool| {
+            let of_kind = self.violations.iter().filter(|v| v.kind == kind);
+            of_kind.filter(|v| decided != (v.stage.as_deref() == Some("not-yet"))).count() as u64
+        };
+        let total = &counts.total;
+        let missing =
+            [total.missing, total.seed_rows_missing, total.tombstones_missing, total.unknown_missing];
+        assert_eq!(missing.iter().sum::<u64>(), lines(ViolationKind::Missing, true), "{counts:#?}");
+        assert!(total.undecided <= lines(ViolationKind::Missing, false), "{counts:#?}");
+        assert_eq!(total.reordered, lines(ViolationKind::Reordered, true));
+        assert_eq!(total.unexpected, lines(ViolationKind::Unexpected, true));
+        assert_eq!(total.altered, lines(ViolationKind::Altered, true));
+        let tolerated = run.run().unwrap().allow_repeats;
+        assert!(tolerated || total.repeated == lines(ViolationKind::Repeated, true), "{counts:#?}");
     }
 
     /// A check by its name.

