@@ -1,11 +1,11 @@
 //! `pause-connector`, `restart-connector`, `reset-offsets`, `delete-connector`: what the REST
 //! interface of Kafka Connect can do to the connector outside the procedure.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::time::Duration;
 
 use artifacts::snapshot::Role;
-use stack::connect::{State, Status};
+use stack::connect::{Client, State, Status};
 use stack::postgres;
 use stack::wait::{self, Probe};
 
@@ -33,49 +33,53 @@ pub(crate) async fn pause(args: &Name) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// `PUT /resume` where it does not want to run, then `POST /restart?includeTasks=true`. RUNNING alone
-/// proves nothing, as that is what it was before: it has to have been something else meanwhile, or to
-/// stream by another process.
+/// `PUT /resume` where it was paused or stopped, else (and where its task then fails)
+/// `POST /restart?includeTasks=true`.
 pub(crate) async fn restart(args: &Name) -> anyhow::Result<Outcome> {
     let target = Target::change(args, "restart-connector")?;
     let (client, name) = (target.connect()?, &target.names.connector);
+    let mut said = None;
     if matches!(client.status(name).await?.connector, State::Paused | State::Stopped) {
         client.resume(name).await?;
-        let streams = |status: &Status, by: Option<&Sender>| {
-            status.failure().is_some() || status.running() && by.is_some()
+        let resumed = |status: &Status| match status.failure() {
+            Some(_) => Probe::Ready(None),
+            None if status.running() => Probe::Ready(Some(format!("resumed: {status}"))),
+            None => Probe::NotYet(status.to_string()),
         };
-        until(&target, "connector resumed and streaming, or its task FAILED", streams).await?;
+        said = client.wait_for(name, "connector and task RUNNING, or FAILED", RESTART, resumed).await?;
     }
-    let before = sender(&target).await;
-    let mut interrupted = !client.status(name).await?.running();
-    client.restart(name, true, false).await?;
-    let again = |status: &Status, by: Option<&Sender>| {
-        interrupted |= !status.running() || by.is_some() && by != before.as_ref();
-        interrupted && status.running()
+    let said = match said {
+        Some(said) => said,
+        None => format!("restarted: {}", restarted(&target, &client).await?),
     };
-    let said = until(&target, "connector and task RUNNING again", again).await?;
     target.done()?;
-    console::say(&format!("restarted: {said}"));
+    console::say(&said);
     Ok(Outcome::Done)
 }
 
-/// Waits until status and sender are as wanted; returns the status in words.
-async fn until(
-    target: &Target,
-    what: &str,
-    wanted: impl FnMut(&Status, Option<&Sender>) -> bool,
-) -> anyhow::Result<String> {
-    let (client, wanted) = (target.connect()?.quiet(), RefCell::new(wanted));
-    let observer = target.observer();
-    let waited = wait::until(&*observer, what, RESTART, || async {
+/// RUNNING alone proves nothing, as that is what it was before: it has to have been something else
+/// meanwhile, or to stream by another process.
+async fn restarted(target: &Target, client: &Client) -> anyhow::Result<String> {
+    let name = &target.names.connector;
+    let before = sender(target).await;
+    let interrupted = Cell::new(!client.status(name).await?.running());
+    client.restart(name, true, false).await?;
+    let (observer, quiet) = (target.observer(), client.quiet());
+    let again = wait::until(&*observer, "connector and task RUNNING again", RESTART, || async {
         let by = sender(target).await;
-        match client.status(&target.names.connector).await {
-            Ok(status) if wanted.borrow_mut()(&status, by.as_ref()) => Probe::Ready(status.to_string()),
-            Ok(status) => Probe::NotYet(status.failure().unwrap_or_else(|| status.to_string())),
+        match quiet.status(name).await {
+            Ok(status) => {
+                let other = by.is_some() && by != before;
+                interrupted.set(interrupted.get() || other || !status.running());
+                match status.failure() {
+                    None if interrupted.get() && status.running() => Probe::Ready(status.to_string()),
+                    failure => Probe::NotYet(failure.unwrap_or_else(|| status.to_string())),
+                }
+            }
             Err(e) => Probe::NotYet(e.to_string()),
         }
     });
-    Ok(waited.await?)
+    Ok(again.await?)
 }
 
 /// A server and the process of it that streams.
@@ -132,7 +136,18 @@ pub(crate) async fn delete(args: &Destructive) -> anyhow::Result<Outcome> {
     }
     let target = Target::change(&args.stack, "delete-connector")?;
     let name = &target.names.connector;
-    let deleted = target.connect()?.delete(name).await?;
+    let client = target.connect()?;
+    let deleted = client.delete(name).await?;
+    let (observer, quiet) = (target.observer(), client.quiet());
+    // The worker that answers need not know yet.
+    wait::until(&*observer, "no status of the connector", CHANGE, || async {
+        match quiet.status(name).await {
+            Err(e) if e.is_not_found() => Probe::Ready(()),
+            Err(e) => Probe::NotYet(e.to_string()),
+            Ok(status) => Probe::NotYet(status.to_string()),
+        }
+    })
+    .await?;
     target.done()?;
     console::say(&if deleted { format!("{name} deleted") } else { format!("there is no connector {name}") });
     Ok(Outcome::Done)

@@ -162,7 +162,9 @@ fn recorded() {
 
 /// A component that has ended is told at once, also to who follows it.
 fn without_kafka() {
-    let following = follow(&typed(&format!("events {ORDERS} --follow --tail 0")));
+    let mut following = follow(&typed(&format!("events {ORDERS} --follow --tail 1")));
+    let mut lines = BufReader::new(following.stdout.take().unwrap()).lines();
+    assert!(!lines.next().unwrap().unwrap().is_empty());
     let stack = json("ps");
     let kafka =
         stack.as_array().unwrap().iter().find(|p| p["service"] == "kafka").unwrap()["pid"].as_u64().unwrap();
