@@ -258,3 +258,14 @@ fn a_change_that_never_returned_and_was_delivered_is_not_invented() {
         assert!(judged.violations.is_empty(), "{op}: {:#?}", judged.violations);
     }
 }
+
+#[test]
+fn an_event_names_the_transaction_that_wrote_it() {
+    for op in ["c", "u", "d"] {
+        let judged = spoiled(|run| edit(run, op, |event| event["source"]["txId"] = json!(7)));
+        assert_eq!(judged.checks(Verdict::Broken), ["nothing-altered"], "{op}: {:#?}", judged.findings);
+        assert_eq!(judged.violations[0].actual, Some(json!({"transaction": 7})), "{op}");
+    }
+    let judged = spoiled(|run| edit(run, "u", |event| event["source"]["txId"] = Value::Null));
+    assert_eq!(judged.findings.verdict, Verdict::Held, "what an event does not say is not compared");
+}

@@ -145,6 +145,72 @@ fn what_is_missing_is_said_and_nothing_fails() {
     assert!(markdown(&run).contains("NO VERDICT YET"));
 }
 
+/// As many faults as there are kinds, and long reasons: the headline still has two lines.
+#[test]
+fn the_headline_is_short() {
+    let dir = tempfile::tempdir().unwrap();
+    let judged = |name: &str, rehearsal: &support::Rehearsal| {
+        let run = rehearsal.write(&dir.path().join(name));
+        report::verify(&run, &report::Options::default()).unwrap();
+        let html = html(&run);
+        well_formed(&html);
+        let sentence = part(&html, "<span class=\"sentence\"><bdi>", "</bdi>");
+        let sentence = sentence.trim_start_matches("<span class=\"sentence\"><bdi>").replace("&#39;", "'");
+        assert!(sentence.chars().count() <= 155, "{sentence}");
+        sentence
+    };
+    let plan = support::Plan { rebase: false, ..support::Plan::default() };
+    let (mut many, mut dice) = (support::story::rehearse(&plan), support::sim::Dice(1));
+    let mut used = BTreeSet::new();
+    for fault in support::faults::FAULTS {
+        support::faults::plant(&mut many, fault, &mut dice, &mut used);
+    }
+    let sentence = judged("many", &many);
+    assert!(sentence.contains("changes made after the upgrade reached no topic"), "{sentence}");
+    let mut stale = support::story::rehearse(&support::Plan::default());
+    let cut = stale.snapshots["cut"].offset.clone();
+    stale.snapshots.get_mut("at-resume").unwrap().offset = cut;
+    let sentence = judged("stale", &stale);
+    assert_eq!(sentence, "the connector resumed from a position that the new server does not have.");
+    let mut unknown = support::story::rehearse(&support::Plan::default());
+    unknown.snapshots.get_mut("after").unwrap().name = "x".repeat(900);
+    assert!(judged("unknown", &unknown).starts_with("not proven: "));
+}
+
+/// The offset that stayed where it was although the server changed is no value that may stay.
+#[test]
+fn a_stale_offset_is_marked_in_the_diff() {
+    let dir = tempfile::tempdir().unwrap();
+    let held = markdown(&held(&dir.path().join("held")));
+    assert!(
+        held.contains("each where a value may change") && !held.contains("still the old server's"),
+        "{held}"
+    );
+    let broken = markdown(&broken(&dir.path().join("broken")));
+    assert!(broken.contains("3 values are not as expected"), "{broken}");
+    assert!(broken.contains("+ lsn_proc = 938519944 = 0/37F0AD88   # still the old server's"), "{broken}");
+}
+
+/// Looks that saw a failed task are told as well as those that saw it RUNNING.
+#[test]
+fn looks_are_shown_after_a_failed_resume_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rehearsal = support::story::rehearse(&support::Plan::default());
+    let mut resumed = false;
+    for event in &mut rehearsal.events {
+        match &mut event.kind {
+            EventKind::StepFinished { result, .. } if event.step.as_deref() == Some("resume-connector") => {
+                (*result, resumed) = (StepResult::Failed, true);
+            }
+            EventKind::Sample { task, .. } if resumed => *task = Some("FAILED".into()),
+            _ => {}
+        }
+    }
+    let run = rehearsal.write(&dir.path().join("run"));
+    decide(&run, true, std::iter::empty());
+    assert!(well_formed(&html(&run)).text().contains("0 of 6"), "the tile is there");
+}
+
 #[test]
 fn damaged_evidence_is_named() {
     let dir = tempfile::tempdir().unwrap();

@@ -15,8 +15,6 @@ use super::event;
 use super::record::{Delivered, Item};
 use super::sort::Sorter;
 
-const LONGEST_FAULT: usize = 300;
-
 /// What the topics say beside the deliveries.
 #[derive(Debug, Default)]
 pub struct Topics {
@@ -128,20 +126,7 @@ impl<'a> Reading<'a> {
         let column = columns.first().map_or("id", |column| column.name.as_str());
         let key = record.key.as_ref().and_then(|key| event::key(key, column));
         let event = event::parse(record.value.as_deref(), columns);
-        let delivered = Delivered {
-            partition: record.partition,
-            offset: record.offset,
-            phase,
-            op: event.op,
-            ver: event.ver,
-            before_ver: event.before_ver,
-            change_id: event.change_id,
-            lsn: event.lsn,
-            xid: event.xid,
-            row: event.row,
-            before_row: event.before_row,
-            fault: event.fault.map(|text| text.chars().take(LONGEST_FAULT).collect::<String>().into()),
-        };
+        let delivered = Delivered { partition: record.partition, offset: record.offset, phase, event };
         Ok(Some(Item::delivered(table, key, delivered)))
     }
 

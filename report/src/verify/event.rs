@@ -7,8 +7,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+const LONGEST_FAULT: usize = 300;
+
 /// What the checks need of an event.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct RowEvent {
     /// Operation; none when the value is no event of a row.
     pub op: Option<Op>,
@@ -26,8 +28,8 @@ pub struct RowEvent {
     pub row: Option<row::Digest>,
     /// Digest of the row before an update.
     pub before_row: Option<row::Digest>,
-    /// Why there is no digest, or no operation.
-    pub fault: Option<String>,
+    /// Why there is no digest, or no operation; its beginning.
+    pub fault: Option<Box<str>>,
 }
 
 #[derive(Deserialize)]
@@ -68,8 +70,13 @@ pub fn parse(value: Option<&RawValue>, columns: &[Column]) -> RowEvent {
     };
     match envelope(value, columns) {
         Ok(event) => event,
-        Err(fault) => RowEvent { fault: Some(fault), ..RowEvent::default() },
+        Err(fault) => RowEvent { fault: Some(clipped(&fault)), ..RowEvent::default() },
     }
+}
+
+/// A fault quotes what it found, which can be as long as a row.
+fn clipped(fault: &str) -> Box<str> {
+    fault.chars().take(LONGEST_FAULT).collect::<String>().into()
 }
 
 fn envelope(value: &RawValue, columns: &[Column]) -> Result<RowEvent, String> {
@@ -110,7 +117,7 @@ fn envelope(value: &RawValue, columns: &[Column]) -> Result<RowEvent, String> {
         xid: source.tx_id,
         row: digest.as_ref().ok().copied(),
         before_row,
-        fault: digest.err(),
+        fault: digest.err().as_deref().map(clipped),
     })
 }
 

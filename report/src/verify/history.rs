@@ -154,6 +154,7 @@ impl KeyHistory {
 
 #[cfg(test)]
 mod tests {
+    use super::super::event::RowEvent;
     use super::*;
     use artifacts::ledger::Phase;
 
@@ -163,20 +164,13 @@ mod tests {
     }
 
     fn event(offset: i64, op: Op, ver: u32, change_id: u64) -> Delivered {
-        Delivered {
-            partition: 0,
-            offset,
-            phase: Phase::Before,
+        let event = RowEvent {
             op: Some(op),
             ver: (op != Op::Tombstone).then_some(ver),
-            before_ver: None,
             change_id: matches!(op, Op::Read | Op::Create | Op::Update).then_some(change_id),
-            lsn: None,
-            xid: None,
-            row: None,
-            before_row: None,
-            fault: None,
-        }
+            ..RowEvent::default()
+        };
+        Delivered { partition: 0, offset, phase: Phase::Before, event }
     }
 
     fn belongs(expected: &[Expected], delivered: &[Delivered]) -> (Vec<Belongs>, KeyHistory) {

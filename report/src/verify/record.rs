@@ -5,6 +5,8 @@ use artifacts::ledger::{Op, Phase};
 use artifacts::position::Lsn;
 use artifacts::row::Digest;
 
+use super::event::RowEvent;
+
 /// The place of a fact in the walk: by table, key, side, and order within the side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
@@ -68,24 +70,17 @@ pub struct Delivered {
     pub offset: i64,
     /// Before or after the cut.
     pub phase: Phase,
-    /// Operation; none when the value is no event of a row.
-    pub op: Option<Op>,
-    /// `after.ver`; for a delete `before.ver`.
-    pub ver: Option<u32>,
-    /// `before.ver`
-    pub before_ver: Option<u32>,
-    /// `after.change_id`
-    pub change_id: Option<u64>,
-    /// `source.lsn`
-    pub lsn: Option<Lsn>,
-    /// `source.txId`
-    pub xid: Option<u64>,
-    /// Digest of the row; for a delete, of the row before it.
-    pub row: Option<Digest>,
-    /// Digest of the row before an update.
-    pub before_row: Option<Digest>,
-    /// Why there is no digest, or no operation.
-    pub fault: Option<Box<str>>,
+    /// What it says.
+    pub event: RowEvent,
+}
+
+/// An event of a topic is mostly asked for what it says.
+impl std::ops::Deref for Delivered {
+    type Target = RowEvent;
+
+    fn deref(&self) -> &RowEvent {
+        &self.event
+    }
 }
 
 impl Delivered {
@@ -116,7 +111,7 @@ impl Item {
     /// Bytes it takes in memory.
     pub fn size(&self) -> usize {
         let text = match &self.fact {
-            Fact::Delivered(Delivered { fault: Some(text), .. }) => text.len(),
+            Fact::Delivered(delivered) => delivered.fault.as_ref().map_or(0, |text| text.len()),
             _ => 0,
         };
         size_of::<Self>() + text
@@ -188,11 +183,9 @@ fn decode_expected(input: &mut &[u8]) -> Option<Expected> {
 
 fn decode_delivered(input: &mut &[u8]) -> Option<Delivered> {
     let [op, phase] = take(input)?;
-    let mut fact = Delivered {
+    let (partition, offset) = (i32::from_le_bytes(take(input)?), i64::from_le_bytes(take(input)?));
+    let mut event = RowEvent {
         op: op_of(op),
-        phase: phase_of(phase),
-        partition: i32::from_le_bytes(take(input)?),
-        offset: i64::from_le_bytes(take(input)?),
         ver: maybe(input)?.map(u32::from_le_bytes),
         before_ver: maybe(input)?.map(u32::from_le_bytes),
         change_id: maybe(input)?.map(u64::from_le_bytes),
@@ -204,10 +197,10 @@ fn decode_delivered(input: &mut &[u8]) -> Option<Delivered> {
     };
     if let Some(len) = maybe(input)?.map(u32::from_le_bytes) {
         let (text, rest) = input.split_at_checked(len as usize)?;
-        fact.fault = Some(String::from_utf8_lossy(text).into());
+        event.fault = Some(String::from_utf8_lossy(text).into());
         *input = rest;
     }
-    Some(fact)
+    Some(Delivered { partition, offset, phase: phase_of(phase), event })
 }
 
 fn put<const N: usize>(out: &mut Vec<u8>, bytes: Option<[u8; N]>) {
@@ -265,20 +258,9 @@ pub(super) mod tests {
                 |((table, key), op, phase, partition, offset, (ver, before_ver, id, n), row, fault)| {
                     let (change_id, lsn, xid) = (id, n.map(Lsn), n);
                     let fault = fault.map(Into::into);
-                    let fact = Delivered {
-                        partition,
-                        offset,
-                        phase,
-                        op,
-                        ver,
-                        before_ver,
-                        change_id,
-                        lsn,
-                        xid,
-                        row,
-                        before_row: row.filter(|_| offset % 2 == 0),
-                        fault,
-                    };
+                    let before_row = row.filter(|_| offset % 2 == 0);
+                    let event = RowEvent { op, ver, before_ver, change_id, lsn, xid, row, before_row, fault };
+                    let fact = Delivered { partition, offset, phase, event };
                     Item::delivered(table, (key != 0).then_some(key), fact)
                 },
             );

@@ -180,7 +180,7 @@ pub fn sentence(violation: &Violation) -> String {
         ViolationKind::Repeated => "was delivered again",
         ViolationKind::Reordered => "is out of order",
         ViolationKind::Unexpected => "belongs to no change and no seed row",
-        ViolationKind::Altered => "has another row than RETURNING gave",
+        ViolationKind::Altered => "is not what was written",
         ViolationKind::Diverged => "leaves another row than the new database holds",
     };
     let stage = violation.stage.as_ref().map_or(String::new(), |stage| format!(": {stage}"));

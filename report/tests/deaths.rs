@@ -1,0 +1,121 @@
+//! What did not arrive because a component died, or a task failed, is told as that.
+
+// A test that cannot build its run shall fail at once.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use artifacts::drain::Settled;
+use artifacts::events::{Event, EventKind, StepResult};
+use artifacts::findings::Verdict;
+use artifacts::ledger::{Entry, Phase};
+use serde_json::json;
+use support::Rehearsal;
+use support::judge::{says, spoiled};
+
+/// A step that fails because a component has ended, at the end of the run.
+fn died(run: &mut Rehearsal, step: &str, error: &str) {
+    let is_last = |e: &&mut Event| e.step.as_deref() == Some(step) && finished(e);
+    let event = run.events.iter_mut().rfind(is_last).unwrap();
+    let error = Some(error.to_owned());
+    event.kind = EventKind::StepFinished { result: StepResult::Failed, error, ms: 1, waited_ms: 1 };
+}
+
+fn finished(event: &Event) -> bool {
+    matches!(event.kind, EventKind::StepFinished { .. })
+}
+
+const DEAD: &str =
+    "marker arrived: kafka has ended, begin anew with: cargo xtask up; the end of its log:\nlog";
+
+#[test]
+fn a_component_that_died_breaks_nothing() {
+    let idle = |run: &mut Rehearsal| {
+        let lost = run.records.iter().rposition(|r| r.op() == "u").unwrap();
+        run.records.remove(lost);
+        run.collected.as_mut().unwrap().settled = Some(Settled::Idle);
+        let drain = run.drain_again.as_mut().unwrap();
+        (drain.settled, drain.arrived) = (Settled::Idle, None);
+    };
+    let alive = spoiled(idle);
+    assert_eq!(alive.checks(Verdict::Broken), ["nothing-missing", "tables-converge", "still-flowing"]);
+    let judged = spoiled(|run| {
+        idle(run);
+        died(run, "drain-again", DEAD);
+    });
+    let parts = ["kafka died: step drain-again failed at 2026-", "events.jsonl"];
+    says(&judged, "still-flowing", Verdict::Unknown, &parts);
+    says(&judged, "nothing-missing", Verdict::Unknown, &parts);
+    assert!(!judged.text("still-flowing").contains("the end of its log:\nlog"), "a line is enough");
+    let judged = spoiled(|run| {
+        idle(run);
+        run.collected.as_mut().unwrap().settled = None;
+        run.drain_again = None;
+        died(run, "drain-again", DEAD);
+    });
+    says(&judged, "nothing-missing", Verdict::Unknown, &parts);
+    // One that died before the cut explains nothing that happens after it.
+    let judged = spoiled(|run| {
+        idle(run);
+        died(run, "fence-writers", DEAD);
+    });
+    assert_eq!(judged.check("still-flowing").verdict, Verdict::Broken);
+}
+
+#[test]
+fn nobody_could_write_because_the_database_died() {
+    let refuse = |run: &mut Rehearsal| {
+        let mut after = false;
+        for entry in &mut run.ledger {
+            after |= matches!(entry, Entry::Invoke { phase: Phase::After, .. });
+            if let (true, Entry::Ok { tx, t }) = (after, &*entry) {
+                let (tx, t, sqlstate, error) = (tx.clone(), *t, None, "connection refused".into());
+                *entry = Entry::Fail { tx, t, sqlstate, error };
+            }
+        }
+    };
+    assert_eq!(spoiled(refuse).check("still-flowing").verdict, Verdict::Broken);
+    let judged = spoiled(|run| {
+        refuse(run);
+        died(run, "stop-generator-again", "changes made: postgres-new has ended; its log: x");
+    });
+    assert_eq!(judged.check("still-flowing").verdict, Verdict::Unknown);
+    assert!(judged.text("still-flowing").contains("postgres-new died"));
+}
+
+#[test]
+fn connect_delivers_again_what_it_had_not_noted_before_it_died() {
+    let again = |run: &mut Rehearsal| {
+        let last = run.records.iter().rfind(|r| r.op() == "c" && r.change_id.is_some()).unwrap().clone();
+        let i = run.records.iter().rposition(|r| r.row_key == last.row_key && r.table == last.table).unwrap();
+        let record = run.records[i].clone();
+        run.records.push(record);
+    };
+    assert_eq!(spoiled(again).checks(Verdict::Broken), ["nothing-repeated"]);
+    let judged = spoiled(|run| {
+        again(run);
+        died(run, "drain", "marker arrived: connect has ended, begin anew");
+    });
+    says(&judged, "nothing-repeated", Verdict::Unknown, &["connect died", "delivers again"]);
+}
+
+#[test]
+fn a_task_that_has_failed_is_quoted() {
+    let message = "The connector is trying to read change stream starting at PostgresOffsetContext [lsn=LSN{0/1}], but \
+                   this is no longer available on the server. Reconfigure the connector.";
+    let judged = spoiled(|run| {
+        run.collected.as_mut().unwrap().settled = Some(Settled::Idle);
+        let drain = run.drain_again.as_mut().unwrap();
+        (drain.settled, drain.arrived) = (Settled::Idle, None);
+        let trace = format!(
+            "org.x.ConnectException: stopped\n\tat a.b\nCaused by: io.debezium.E: {message}\n\tat c.d"
+        );
+        let connector = run.snapshots.get_mut("after").unwrap().connector.as_mut().unwrap();
+        connector.status["tasks"] = json!([{"id": 0, "state": "FAILED", "trace": trace}]);
+    });
+    let parts = [
+        "the task has FAILED: io.debezium.E: The connector is trying",
+        "[…], but this is no longer available on the server.",
+    ];
+    says(&judged, "still-flowing", Verdict::Broken, &parts);
+}
