@@ -126,7 +126,6 @@ fn an_offset_outside_of_slot_and_wal_is_named_by_its_field() {
     only_broken(&judged, "positions-consistent", &["stored lsn 0/1 was outside"]);
 }
 
-/// Two crashes of the old server would show more than one step: then the new one is not the old one.
 #[test]
 fn a_sequence_may_go_on_as_after_a_crash() {
     let restored = |further: i64| {

@@ -4,7 +4,8 @@
 //! An offset of another history is not refused by anyone: PostgreSQL accepts a start position in
 //! its own future and drops whatever commits below it. The offset names no server, so the claim of
 //! the snapshot is checked: an offset that is word for word the one at the cut is still a position
-//! of the server that was read then.
+//! of the server that was read then. Told to trust the slot, Debezium starts there and not at an offset
+//! below it.
 
 use artifacts::findings::{Evidence, Verdict};
 use artifacts::position::{Lsn, Position};
@@ -113,6 +114,13 @@ fn judge(
     );
     let seen = seen.into_iter().chain([evidence(reads.clone(), FILE, "/slot")]);
     let remedy = remedy::rehearse_or(&cx.run, FROM_THE_NEW_SLOT);
+    if let Some(strategy) = jumps_to_the_slot(at, offset, confirmed) {
+        let text = format!(
+            "at resume the stored offset was {offset_at}, below the slot: with offset.mismatch.strategy={strategy} the \
+             connector starts at the slot instead: {reads}"
+        );
+        return Answer::held(1, text).with(seen);
+    }
     if !offset_at.same_history(wal) {
         let text = format!(
             "at resume the stored offset was {offset_at}, a position of another history than the one the connector is \
@@ -135,6 +143,15 @@ fn judge(
     let text =
         format!("at resume the stored offset was {offset_at}, in the history about to be read: {reads}");
     Answer::held(compared, text).with(seen)
+}
+
+/// The strategy by which Debezium leaves an offset below the slot alone. It compares numbers, whatever
+/// their histories; an offset above the slot is followed all the same.
+fn jumps_to_the_slot(at: &Snapshot, offset: &StoredOffset, confirmed: Option<Lsn>) -> Option<String> {
+    let strategy = at.connector.as_ref()?.config.get("offset.mismatch.strategy")?;
+    let trusts = matches!(strategy.as_str(), "trust_slot" | "trust_greater_lsn");
+    let below = positions(offset).iter().all(|(_, lsn)| Some(*lsn) < confirmed);
+    (trusts && below).then(|| strategy.clone())
 }
 
 /// Every position in the offset: Debezium reads `lsn_proc` and `lsn_commit` too, and they win over

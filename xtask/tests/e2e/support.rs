@@ -80,8 +80,8 @@ pub(crate) fn committed(run: &RunDir) -> Vec<(Phase, Change)> {
     done
 }
 
-/// Transaction id and change id of the committed changes of a phase that touched a row.
-pub(crate) fn committed_by_xid(run: &RunDir, wanted: Phase) -> Vec<(String, u64)> {
+/// The committed changes of a phase that touched a row, with their transaction id.
+pub(crate) fn committed_by_xid(run: &RunDir, wanted: Phase) -> Vec<(String, Change)> {
     let (mut open, mut done) = (BTreeMap::new(), Vec::new());
     for entry in Reader::open(&run.ledger()).unwrap() {
         match entry.unwrap().1 {
@@ -94,7 +94,7 @@ pub(crate) fn committed_by_xid(run: &RunDir, wanted: Phase) -> Vec<(String, u64)
             Entry::Ok { tx, .. } | Entry::Settled { tx, fate: artifacts::ledger::Fate::Ok, .. } => {
                 let Some((changes, xid, counts)) = open.remove(&tx) else { continue };
                 let touched = changes.into_iter().zip(counts).filter(|(_, n)| *n > 0);
-                done.extend(touched.map(|(change, _)| (xid.clone(), change.id)));
+                done.extend(touched.map(|(change, _)| (xid.clone(), change)));
             }
             _ => {}
         }
