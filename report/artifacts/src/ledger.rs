@@ -56,7 +56,8 @@ pub enum Entry {
         /// What it will do, in order.
         changes: Vec<Change>,
     },
-    /// Every statement has answered; COMMIT is about to be sent. Parallel to `Invoke::changes`.
+    /// Every statement has answered; COMMIT is about to be sent. The lists are parallel to the
+    /// `changes` of `invoke`.
     Returned {
         /// The transaction.
         tx: String,

@@ -76,6 +76,7 @@ pub(super) fn artifacts(root: &Path) -> anyhow::Result<String> {
         "events",
         "snapshot",
         "ledger",
+        "summary",
         "drain",
         "consumed",
         "collected",
@@ -94,39 +95,125 @@ pub(super) fn artifacts(root: &Path) -> anyhow::Result<String> {
     Ok(trim_lines(&text))
 }
 
-/// Structs and enums with their fields, variants and documentation, as a nested list.
+/// Structs and enums with their fields, variants and documentation, as a nested list. Names are those
+/// in the files, as serde writes them.
 fn types(code: &str, text: &mut String) {
-    let mut doc = String::new();
-    let mut inside = false;
+    let (mut doc, mut serde) = (String::new(), String::new());
+    // The case of the type's variants or fields; none outside of a type.
+    let mut inside: Option<String> = None;
     for line in code.lines() {
         let trimmed = line.trim();
         if let Some(words) = trimmed.strip_prefix("/// ") {
             doc.push_str(words);
             doc.push(' ');
+            continue;
+        } else if let Some(attribute) = trimmed.strip_prefix("#[serde(") {
+            serde.push_str(attribute.trim_end_matches(")]"));
+            continue;
         } else if trimmed.starts_with("#[") || trimmed == "///" {
-        } else if let Some(rest) = line.strip_prefix("pub struct ").or_else(|| line.strip_prefix("pub enum "))
-        {
-            inside = rest.ends_with('{') && !doc.is_empty();
-            if inside {
+            continue;
+        }
+        if let Some(rest) = line.strip_prefix("pub struct ").or_else(|| line.strip_prefix("pub enum ")) {
+            inside = (rest.ends_with('{') && !doc.is_empty())
+                .then(|| value(&serde, "rename_all").unwrap_or_default().to_owned());
+            if inside.is_some() {
                 let name = rest.split([' ', '(', '<']).next().unwrap_or_default();
-                let _ = write!(text, "\n### {name}\n\n{}\n\n", doc.trim());
+                let tag =
+                    value(&serde, "tag").map(|tag| format!(" `{tag}` says which one.")).unwrap_or_default();
+                let _ = write!(text, "\n### {name}\n\n{}{tag}\n\n", doc.trim());
             }
-            doc.clear();
         } else if line == "}" {
-            inside = false;
-            doc.clear();
-        } else if inside && !doc.is_empty() {
+            inside = None;
+        } else if let Some(case) = inside.as_ref().filter(|_| !doc.is_empty()) {
             let depth = (line.len() - line.trim_start().len()) / 4;
             let indent = "  ".repeat(depth.saturating_sub(1));
-            let name = trimmed.trim_start_matches("pub ").trim_end_matches(['{', ',', ' ']);
-            let _ = writeln!(text, "{indent}- `{name}`: {}", doc.trim());
-            doc.clear();
-        } else {
-            doc.clear();
+            let _ = writeln!(text, "{indent}- {}: {}", member(trimmed, &serde, case), doc.trim());
+        }
+        doc.clear();
+        serde.clear();
+    }
+}
+
+/// A field or variant as it is in the file: `in: Vec<String>`, `step_started`.
+fn member(line: &str, serde: &str, case: &str) -> String {
+    let code = line.trim_start_matches("pub ").trim_end_matches(['{', ',', ' ']);
+    let (name, kind) = code.split_once(": ").map_or((code, None), |(name, kind)| (name, Some(kind)));
+    if serde.contains("flatten") {
+        return format!("the fields of `{}`, here", kind.unwrap_or_default());
+    } else if serde.split(", ").any(|word| word == "other") {
+        return "any other name".to_owned();
+    }
+    let name = match (value(serde, "rename"), kind) {
+        (Some(name), _) => name.to_owned(),
+        (None, Some(_)) => name.to_owned(),
+        (None, None) => cased(name, case),
+    };
+    kind.map_or_else(|| format!("`{name}`"), |kind| format!("`{name}: {kind}`"))
+}
+
+/// `x` of `name = "x"` in an attribute.
+fn value<'a>(attribute: &'a str, name: &str) -> Option<&'a str> {
+    let pairs = attribute.split(", ").filter_map(|pair| pair.split_once(" = "));
+    pairs.filter(|(key, _)| *key == name).map(|(_, value)| value.trim_matches('"')).next()
+}
+
+/// The name of a variant as `rename_all` writes it.
+fn cased(name: &str, case: &str) -> String {
+    let mut out = String::new();
+    for c in name.chars() {
+        match case {
+            "snake_case" | "kebab-case" if c.is_uppercase() && !out.is_empty() => {
+                out.push(if case == "snake_case" { '_' } else { '-' });
+                out.extend(c.to_lowercase());
+            }
+            "" => out.push(c),
+            _ => out.extend(c.to_lowercase()),
         }
     }
+    out
 }
 
 fn trim_lines(text: &str) -> String {
     text.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::types;
+
+    #[test]
+    fn names_are_those_in_the_files() {
+        let code = r#"
+/// A line.
+#[derive(Serialize)]
+#[serde(tag = "e", rename_all = "snake_case")]
+pub enum Entry {
+    /// Begun.
+    StepStarted {
+        /// What it was.
+        #[serde(rename = "as")]
+        fate: Fate,
+    },
+    /// Later.
+    #[serde(other)]
+    Unknown,
+}
+
+/// Both.
+pub struct Both {
+    /// Kept.
+    #[serde(default, rename = "in")]
+    pub kept: Vec<String>,
+    /// All.
+    #[serde(flatten)]
+    pub total: Tally,
+}
+"#;
+        let mut text = String::new();
+        types(code, &mut text);
+        let expected = "\n### Entry\n\nA line. `e` says which one.\n\n- `step_started`: Begun.\n  - `as: Fate`: What it \
+                        was.\n- any other name: Later.\n\n### Both\n\nBoth.\n\n- `in: Vec<String>`: Kept.\n- the fields \
+                        of `Tally`, here: All.\n";
+        assert_eq!(text, expected);
+    }
 }
