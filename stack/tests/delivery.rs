@@ -242,7 +242,10 @@ async fn stop(lab: &Clients) {
     })
     .await
     .unwrap();
-    assert_eq!(lab.pg.peek_count(&lab.names.slot, &lab.names.publication).await.unwrap(), 0);
+    assert_eq!(
+        lab.pg.peek_count(&lab.names.slot, &lab.names.publication, artifacts::Lsn(0)).await.unwrap(),
+        0
+    );
     assert!(lab.pg.pending_xids(&lab.names.slot, &lab.names.publication).await.unwrap().is_empty());
     lab.pg.fence(WRITER_ROLE, MINUTE).await.unwrap();
     lab.pg.lift_fence(WRITER_ROLE).await.unwrap();

@@ -122,12 +122,12 @@ async fn slots(client: &Client) {
     let start = client.create_slot("s1", SECOND * 10).await.unwrap();
     assert!(client.create_slot("s1", SECOND).await.unwrap_err().to_string().contains("already exists"));
     assert_eq!(client.slot_row("s1").await.unwrap().unwrap()["confirmed_flush_lsn"], start.lsn.to_string());
-    assert_eq!(client.peek_count("s1", PUBLICATION).await.unwrap(), 0);
+    assert_eq!(client.peek_count("s1", PUBLICATION, Lsn(0)).await.unwrap(), 0);
     writer.execute("BEGIN; UPDATE public.customers SET ver = 3 WHERE id < 5; COMMIT").await.unwrap();
     let marker = client.emit_marker("n'once").await.unwrap();
     assert!(marker.lsn > start.lsn && marker.same_history(&start));
     // Relation, begin, three updates, commit.
-    assert_eq!(client.peek_count("s1", PUBLICATION).await.unwrap(), 6);
+    assert_eq!(client.peek_count("s1", PUBLICATION, Lsn(0)).await.unwrap(), 6);
     let pending = client.pending_xids("s1", PUBLICATION).await.unwrap();
     assert_eq!(pending.len(), 1, "{pending:?}");
     let slots = client.slots().await.unwrap();

@@ -10,8 +10,8 @@ pub const FROM_THE_NEW_SLOT: &str = "stop the connector, PATCH its offset to the
                                      resume, before anything advances the slot";
 /// While the old server's slot does, and the old server is there.
 pub const FROM_THE_OLD_SLOT: &str = "stop the connector, start the old server with every writer shut out, point the \
-                                     connector back at it with the offset it had there, let it drain, then repeat the \
-                                     switch";
+                                     connector back at it with the offset it had there, let it drain (what was changed \
+                                     again since then arrives out of order), then repeat the switch";
 
 /// `rehearse again with drain: cargo xtask upgrade --option b`; the safeguards that were left out
 /// are in it again.

@@ -92,15 +92,17 @@ impl Client {
     }
 
     /// Rows that an inactive slot has yet to deliver, as pgoutput protocol 1 counts them: begin,
-    /// change and commit each count, logical messages do not.
+    /// change and commit each count, logical messages do not; only what lies behind a position.
     ///
     /// # Errors
     /// As [`Client::execute`]; the slot is in use.
-    pub async fn peek_count(&self, slot: &str, publication: &str) -> Result<u64> {
+    pub async fn peek_count(&self, slot: &str, publication: &str, behind: Lsn) -> Result<u64> {
         if let Some(pid) = self.slot_active_pid(slot).await? {
             return Err(Error::SlotActive { slot: slot.into(), pid });
         }
-        self.parsed(&format!("SELECT count(*) FROM {}", peek(slot, publication))).await
+        let rows = peek(slot, publication);
+        self.parsed(&format!("SELECT count(*) FROM {rows} WHERE lsn > {}", literal(&behind.to_string())))
+            .await
     }
 
     /// Confirms everything up to now, if the slot has nothing to deliver: what is left then are commits
@@ -109,7 +111,7 @@ impl Client {
     /// # Errors
     /// As [`Client::peek_count`].
     pub async fn advance_empty_slot(&self, slot: &str, publication: &str) -> Result<Option<Lsn>> {
-        if self.peek_count(slot, publication).await? > 0 {
+        if self.peek_count(slot, publication, Lsn(0)).await? > 0 {
             return Ok(None);
         }
         let advance = format!("pg_replication_slot_advance({}, pg_current_wal_lsn())", literal(slot));

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 
 use anyhow::{Context, bail};
+use artifacts::Lsn;
 use artifacts::events::EventKind;
 use artifacts::row::tables;
 use artifacts::snapshot::Role;
@@ -35,22 +36,24 @@ pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// After a proven drain the old server's slot has nothing left to deliver. A logical message is not
-/// a row.
+/// After a proven drain the old server's slot has nothing left to deliver behind the marker. What it has
+/// before that was delivered: after a crash of the server a slot may have gone back. A logical message is
+/// not a row.
 pub(super) async fn nothing_left(cx: &mut Cx) -> anyhow::Result<()> {
     let names = cx.info.names.clone();
     if !cx.keeps("stop-connector") {
         cx.note("a paused connector keeps its slot in use: what is left in it cannot be looked at");
         return Ok(());
     }
-    let rows = cx.pg(Role::Old).await?.peek_count(&names.slot, &names.publication).await?;
+    let marker = super::drain::of_phase(cx, Role::Old)?.map_or(Lsn(0), |drain| drain.marker.lsn);
+    let rows = cx.pg(Role::Old).await?.peek_count(&names.slot, &names.publication, marker).await?;
     if rows > 0 && cx.keeps("drain") && cx.keeps("writers-first") {
         bail!(
             "the slot {} still holds {rows} rows behind a proven drain: somebody wrote after the fence",
             names.slot
         );
     }
-    cx.note(&format!("the slot peeks {rows} rows"));
+    cx.note(&format!("the slot peeks {rows} rows behind {marker}"));
     Ok(())
 }
 

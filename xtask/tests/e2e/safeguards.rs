@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use artifacts::findings::{Findings, Verdict, ViolationKind};
 use artifacts::consumed::{Reader, Record};
+use artifacts::findings::{Findings, Verdict, ViolationKind};
 use artifacts::ledger::{Op, Phase};
 
-use crate::support::{STACK, check, committed_by_xid, expect, findings, ids, not_held, run_of, violations, xtask};
+use crate::support::{
+    STACK, check, committed_by_xid, expect, findings, ids, not_held, run_of, violations, xtask,
+};
 
 /// Safeguards, the verdict without them, and a check that is broken then.
 const TABLE: [(&str, Verdict, &str); 7] = [
