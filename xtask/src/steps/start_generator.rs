@@ -43,6 +43,7 @@ pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
         }
     })
     .await?;
+    cx.say(if none_asked { "no change to make" } else { "the first change is acknowledged" });
     if role == Role::New && cx.info.lsn_case == "overtaken" {
         overtake(cx).await?;
     }
