@@ -119,3 +119,20 @@ fn a_task_that_has_failed_is_quoted() {
     ];
     says(&judged, "still-flowing", Verdict::Broken, &parts);
 }
+
+#[test]
+fn more_changes_do_not_help_where_a_step_failed_before_them() {
+    let judged = spoiled(|run| {
+        run.run.safeguards.left_out = vec!["rebase-offsets".into()];
+        let begun = run.ledger.iter().position(|e| matches!(e, Entry::Invoke { phase: Phase::After, .. }));
+        run.ledger.truncate(begun.unwrap());
+        run.records.retain(|record| record.phase == Phase::Before || record.table.is_empty());
+        died(run, "resume-connector", "task RUNNING: FAILED: this is no longer available on the server");
+    });
+    let check = judged.check("nothing-missing");
+    assert_eq!(check.verdict, Verdict::Unknown);
+    assert!(check.summary.ends_with("because step resume-connector had failed"), "{}", check.summary);
+    let remedy = "rehearse again with rebase-offsets: cargo xtask upgrade --option b";
+    assert_eq!(check.remedy.as_deref(), Some(remedy));
+    assert!(judged.text("still-flowing").contains("no longer available on the server"));
+}

@@ -74,7 +74,7 @@ pub(crate) fn spans(events: &[Event]) -> Vec<Span<'_>> {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Provisioning {
     pub(crate) ms: u64,
-    /// Of which waiting for commands.
+    /// Of which waiting for programs that build and install.
     pub(crate) waited_ms: u64,
 }
 
@@ -83,13 +83,13 @@ pub(crate) fn provisioning(spans: &[Span<'_>]) -> Provisioning {
     let mut sum = Provisioning::default();
     for span in spans.iter().filter(|span| span.name == "up") {
         let waits = span.events.iter().filter_map(|event| match event.kind {
-            EventKind::Wait { ms, .. } => Some(back(event.at, ms)),
+            EventKind::Wait { ref what, ms, .. } if what.contains(" answers ") => Some(back(event.at, ms)),
             _ => None,
         });
         let until = waits.min().or(span.end.map(|end| end.at)).unwrap_or(span.start);
-        let commands = span.events.iter().filter(|event| event.at <= until);
-        let waited = commands.filter_map(|event| match event.kind {
-            EventKind::Command { ms, .. } => Some(ms),
+        let earlier = span.events.iter().filter(|event| event.at <= until);
+        let waited = earlier.filter_map(|event| match event.kind {
+            EventKind::Command { ms, .. } | EventKind::Wait { ms, .. } => Some(ms),
             _ => None,
         });
         let ms = (until - span.start).num_milliseconds().max(0) as u64;

@@ -103,6 +103,10 @@ impl Story {
             return self.event(sim, Some(name), kind);
         }
         sim.tick(400);
+        if name == "up" {
+            let (what, last) = ("cargo build --package data-generator".into(), "built".into());
+            self.event(sim, Some(name), EventKind::Wait { what, last, met: true, ms: 200 });
+        }
         let kind = match name {
             "backup" | "upgrade-database" => EventKind::Command {
                 paste: format!("pg_{} --host 127.0.0.1 --dbname testdb", &name[..4]),
