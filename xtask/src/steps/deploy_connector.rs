@@ -24,21 +24,22 @@ pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
     let (observer, connect) = (cx.observer(), cx.connect()?.quiet());
     let (kafka, pg) = (cx.kafka()?.quiet(), cx.pg(Role::Old).await?.quiet());
     let rows = info.workload.seed_rows * names.topics.len() as u64;
-    let delivered = wait::until(&*observer, "task RUNNING, snapshot ended, slot active", SNAPSHOT, || async {
-        let task = match snapshots::task_state(&connect, &names.connector).await {
-            Probe::Ready(state) => state,
-            Probe::NotYet(seen) => return Probe::NotYet(seen),
-            Probe::Never(why) => return Probe::Never(why),
-        };
-        let delivered = snapshots::records(&kafka, names).await.unwrap_or_default();
-        let active = pg.slot_active_pid(&names.slot).await.is_ok_and(|pid| pid.is_some());
-        if delivered >= rows && active {
-            Probe::Ready(delivered)
-        } else {
-            Probe::NotYet(format!("{task}, {delivered} of {rows} rows, slot active: {active}"))
-        }
-    })
-    .await?;
+    let delivered =
+        wait::until(&*observer, "task RUNNING, snapshot ended, slot active", SNAPSHOT, || async {
+            let task = match snapshots::task_state(&connect, &names.connector).await {
+                Probe::Ready(state) => state,
+                Probe::NotYet(seen) => return Probe::NotYet(seen),
+                Probe::Never(why) => return Probe::Never(why),
+            };
+            let delivered = snapshots::records(&kafka, names).await.unwrap_or_default();
+            let active = pg.slot_active_pid(&names.slot).await.is_ok_and(|pid| pid.is_some());
+            if delivered >= rows && active {
+                Probe::Ready(delivered)
+            } else {
+                Probe::NotYet(format!("{task}, {delivered} of {rows} rows, slot active: {active}"))
+            }
+        })
+        .await?;
     cx.say(format!("{delivered} events of the snapshot, streaming"));
     Ok(())
 }
