@@ -54,6 +54,18 @@ fn a_component_that_died_breaks_nothing() {
         died(run, "drain-again", DEAD);
     });
     says(&judged, "nothing-missing", Verdict::Unknown, &parts);
+    // No step noticed it, and Connect did not answer any more.
+    let judged = spoiled(|run| {
+        idle(run);
+        let last = run.events.iter().position(|e| e.step.as_deref() == Some("capture-after")).unwrap();
+        let looks = run.events[..last].iter_mut().rev().find_map(|event| match &mut event.kind {
+            EventKind::Sample { connector, task, .. } => Some((connector, task)),
+            _ => None,
+        });
+        let (connector, task) = looks.unwrap();
+        (*connector, *task) = (None, None);
+    });
+    says(&judged, "still-flowing", Verdict::Unknown, &["Connect did not answer at the last look"]);
     // One that died before the cut explains nothing that happens after it.
     let judged = spoiled(|run| {
         idle(run);
