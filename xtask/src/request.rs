@@ -31,21 +31,22 @@ pub(crate) fn new_run(args: &RehearsalArgs, stack: &StackArgs) -> anyhow::Result
         );
         return Err(Usage(text).into());
     }
+    let option = flag(args.option.unwrap_or(UpgradeOption::B));
     Ok(Run {
         schema: SCHEMA.into(),
         id: String::new(),
         tool: project::tool(),
         opened_at: time::now(),
-        option: option(args.option.unwrap_or(UpgradeOption::B)).into(),
+        safeguards: safeguards(args, &option)?,
+        option,
         from,
         to,
         transfer: transfer(args)?,
-        lsn_case: lsn_case(lsn_case_of(args)?).into(),
+        lsn_case: flag(lsn_case(args)?),
         stack: StackName { name: stack.name.clone(), kind: "native".into() },
         kafka: "kraft".into(),
         format: "json".into(),
         names: names(1),
-        safeguards: safeguards(args, option(args.option.unwrap_or(UpgradeOption::B)))?,
         as_written: args.as_written,
         heartbeat_ms: if args.no_heartbeat { 0 } else { 1000 },
         offsets: if args.offsets == Some(Offsets::Reset) { "reset" } else { "rebase" }.into(),
@@ -73,54 +74,31 @@ pub(crate) fn names(generation: u64) -> Names {
     }
 }
 
-fn option(option: UpgradeOption) -> &'static str {
-    match option {
-        UpgradeOption::A => "a",
-        UpgradeOption::B => "b",
-    }
-}
-
 /// `copy` or `link` for option a; option b moves no files.
 fn transfer(args: &RehearsalArgs) -> anyhow::Result<Option<String>> {
     match (args.option, args.transfer) {
-        (Some(UpgradeOption::A), how) => Ok(Some(how.map_or("copy", transfer_word).into())),
+        (Some(UpgradeOption::A), how) => Ok(Some(flag(how.unwrap_or(Transfer::Copy)))),
         (_, None) => Ok(None),
         (_, Some(how)) => {
-            let text =
-                format!("--transfer {} is for --option a: option b moves no files", transfer_word(how));
+            let text = format!("--transfer {} is for --option a: option b moves no files", flag(how));
             Err(Usage(text).into())
         }
-    }
-}
-
-fn transfer_word(how: Transfer) -> &'static str {
-    match how {
-        Transfer::Copy => "copy",
-        Transfer::Link => "link",
     }
 }
 
 /// pg_upgrade puts the new server's WAL behind the end of the old one's: in place, the new server is
 /// always past the stored offset.
-fn lsn_case_of(args: &RehearsalArgs) -> anyhow::Result<LsnCase> {
+fn lsn_case(args: &RehearsalArgs) -> anyhow::Result<LsnCase> {
     match (args.option, args.lsn_case) {
         (Some(UpgradeOption::A), None | Some(LsnCase::Behind)) => Ok(LsnCase::Behind),
         (Some(UpgradeOption::A), Some(case)) => {
             let text = format!(
                 "--lsn-case {} cannot be with --option a: pg_upgrade begins the new WAL behind the end of the old one",
-                lsn_case(case)
+                flag(case)
             );
             Err(Usage(text).into())
         }
         (_, case) => Ok(case.unwrap_or(LsnCase::Ahead)),
-    }
-}
-
-fn lsn_case(case: LsnCase) -> &'static str {
-    match case {
-        LsnCase::Ahead => "ahead",
-        LsnCase::Behind => "behind",
-        LsnCase::Overtaken => "overtaken",
     }
 }
 
@@ -138,13 +116,10 @@ fn flag(value: impl clap::ValueEnum) -> String {
 
 /// Those of the option, kept or left out; the written procedure has none.
 fn safeguards(args: &RehearsalArgs, option: &str) -> anyhow::Result<Safeguards> {
-    let without = without(args);
+    let (without, known) = (without(args), steps::safeguards());
     let of_the_other = if option == "a" { "repoint-connector" } else { "pg-upgrade" };
-    if let Some(name) = without.iter().find(|name| !steps::LEAVABLE.contains(&name.as_str())) {
-        let text = format!(
-            "--without {name}: the safeguards that can be left out are {}",
-            steps::LEAVABLE.join(", ")
-        );
+    if let Some(name) = without.iter().find(|name| !known.contains(&name.as_str())) {
+        let text = format!("--without {name}: the safeguards that can be left out are {}", known.join(", "));
         return Err(Usage(text).into());
     }
     if without.iter().any(|name| name == of_the_other) {
@@ -154,7 +129,7 @@ fn safeguards(args: &RehearsalArgs, option: &str) -> anyhow::Result<Safeguards> 
         let text = "--as-written leaves every safeguard out: leave out --without and --offsets";
         return Err(Usage(text.into()).into());
     }
-    let all = steps::safeguards().into_iter().filter(|name| *name != of_the_other).map(str::to_owned);
+    let all = known.into_iter().filter(|name| *name != of_the_other).map(str::to_owned);
     let (left_out, kept) = all.partition(|name| args.as_written || without.contains(name));
     Ok(Safeguards { kept, left_out })
 }
@@ -263,11 +238,11 @@ pub(crate) fn contradictions(info: &Run, args: &RehearsalArgs) -> anyhow::Result
     };
     let Mix { insert, update, delete } = kept.mix;
     let given = [
-        ("--option", args.option.map(|v| option(v).into()), info.option.clone()),
-        ("--transfer", args.transfer.map(|v| transfer_word(v).into()), or_none(info.transfer.clone())),
+        ("--option", args.option.map(flag), info.option.clone()),
+        ("--transfer", args.transfer.map(flag), or_none(info.transfer.clone())),
         ("--from", args.from.map(|v| text(&v)), text(&info.from)),
         ("--to", args.to.map(|v| text(&v)), text(&info.to)),
-        ("--lsn-case", args.lsn_case.map(|v| lsn_case(v).into()), info.lsn_case.clone()),
+        ("--lsn-case", args.lsn_case.map(flag), info.lsn_case.clone()),
         ("--changes", w.changes.map(|v| text(&v)), or_none(kept.changes.map(|v| text(&v)))),
         ("--rate", w.rate.map(|v| text(&v)), text(&kept.rate)),
         ("--duration", w.duration.map(|v| text(&v)), or_none(kept.duration_s.map(|v| text(&v)))),

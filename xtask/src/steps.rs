@@ -109,17 +109,6 @@ impl Step {
     }
 }
 
-/// Safeguards that can be left out.
-pub(crate) const LEAVABLE: [&str; 8] = [
-    "writers-first",
-    "fence",
-    "drain",
-    "stop-connector",
-    "pg-upgrade",
-    "keep-publication",
-    "repoint-connector",
-    "rebase-offsets",
-];
 /// Without these a step does not happen; without the others it happens otherwise.
 const SKIPPED: [&str; 4] = ["fence", "drain", "repoint-connector", "rebase-offsets"];
 
@@ -260,7 +249,7 @@ impl clap::Subcommand for StepCommand {
     fn augment_subcommands(cmd: clap::Command) -> clap::Command {
         STEPS.iter().fold(cmd, |cmd, step| {
             let mut long = step.about.to_owned();
-            if let Some(safeguard) = step.safeguard.filter(|name| LEAVABLE.contains(name)) {
+            if let Some(safeguard) = step.safeguard {
                 long.push_str(&format!(" Left out by --without {safeguard}."));
             }
             let short = step.about.split(". ").next().unwrap_or_default().trim_end_matches('.');
@@ -309,7 +298,7 @@ mod tests {
         for (i, step) in STEPS.iter().enumerate() {
             assert_eq!(step.no() as usize, i + 1, "{}", step.name);
         }
-        for name in LEAVABLE {
+        for name in SKIPPED {
             assert!(safeguards().contains(&name), "{name}");
         }
     }
