@@ -31,7 +31,8 @@ struct State {
     file: File,
     seq: u64,
     step: Option<&'static Step>,
-    attempts: BTreeMap<&'static str, u32>,
+    /// How often each step was begun.
+    attempts: BTreeMap<String, u32>,
     /// Files written in the folder of the step, to number the next one.
     outputs: u32,
     /// Spans in which the step waited for a component.
@@ -44,8 +45,11 @@ impl Recorder {
     /// Continues the events of a run; those of derived steps go into a file of their own, as they may
     /// run at any time.
     pub(crate) fn open(run: RunDir, redactor: Redactor, derived: bool) -> anyhow::Result<Self> {
-        let seq =
-            if run.path("events.jsonl").exists() { run.events()?.iter().map(|e| e.seq).max() } else { None };
+        let past = if run.path("events.jsonl").exists() { run.events()? } else { Vec::new() };
+        let mut attempts = BTreeMap::new();
+        for step in past.iter().filter(|e| e.kind == EventKind::StepStarted).filter_map(|e| e.step.clone()) {
+            *attempts.entry(step).or_default() += 1;
+        }
         let name = if derived { DERIVED_EVENTS } else { "events.jsonl" };
         let path = run.path(name);
         let file = File::options().create(true).append(true).open(&path);
@@ -53,9 +57,9 @@ impl Recorder {
         cut_torn_line(&file, &path)?;
         let state = State {
             file,
-            seq: seq.unwrap_or(0),
+            seq: past.iter().map(|e| e.seq).max().unwrap_or(0),
             step: None,
-            attempts: BTreeMap::new(),
+            attempts,
             outputs: 0,
             waited: Vec::new(),
             failure: None,
@@ -68,19 +72,15 @@ impl Recorder {
     }
 
     /// A step begins: events belong to it from now on.
-    pub(crate) fn start_step(&self, step: &'static Step) -> anyhow::Result<()> {
-        let past = if self.run.path("events.jsonl").exists() { self.run.events()? } else { Vec::new() };
-        let tries = |e: &&Event| e.kind == EventKind::StepStarted && e.step.as_deref() == Some(step.name);
-        let attempt = past.iter().filter(tries).count() as u32 + 1;
+    pub(crate) fn start_step(&self, step: &'static Step) {
         {
             let mut state = self.lock();
             state.step = Some(step);
-            state.attempts.insert(step.name, attempt);
+            *state.attempts.entry(step.name.into()).or_default() += 1;
             state.outputs = 0;
             state.waited.clear();
         }
         self.event(EventKind::StepStarted, None);
-        Ok(())
     }
 
     /// Time in which the step waited for components so far: spans that overlap count once.
