@@ -1,5 +1,5 @@
-//! `stop-connector` (original README: step 2, which pauses instead, as `--without stop-connector` does). STOPPED alone proves nothing:
-//! Connect only persists the target state, so the offset is read again afterwards.
+//! `stop-connector` (original README: step 2, which pauses instead, as `--without stop-connector`
+//! does). STOPPED alone proves nothing: Connect only persists the target state, so the offset is read again afterwards.
 
 use std::time::Duration;
 
@@ -46,15 +46,10 @@ pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
 /// `PUT /pause`: the task stays, with its replication connection.
 async fn pause(cx: &mut Cx, connect: &connect::Client, connector: &str) -> anyhow::Result<()> {
     connect.pause(connector).await?;
-    let (observer, quiet) = (cx.observer(), connect.quiet());
-    wait::until(&*observer, "connector and task PAUSED", STOP, || async {
-        match quiet.status(connector).await {
-            Ok(status) if status.paused() => Probe::Ready(()),
-            Ok(status) => Probe::NotYet(status.to_string()),
-            Err(e) => Probe::NotYet(e.to_string()),
-        }
-    })
-    .await?;
+    let paused = |status: &connect::Status| {
+        if status.paused() { Probe::Ready(()) } else { Probe::NotYet(status.to_string()) }
+    };
+    connect.wait_for(connector, "connector and task PAUSED", STOP, paused).await?;
     cx.say("PAUSED, the slot is still in use");
     Ok(())
 }

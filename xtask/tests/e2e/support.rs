@@ -64,37 +64,31 @@ pub(crate) fn violations(run: &RunDir) -> Vec<Violation> {
 
 /// Committed changes of the ledger that touched a row, with their phase.
 pub(crate) fn committed(run: &RunDir) -> Vec<(Phase, Change)> {
-    let (mut open, mut done) = (BTreeMap::new(), Vec::new());
-    for entry in Reader::open(&run.ledger()).unwrap() {
-        match entry.unwrap().1 {
-            Entry::Invoke { tx, phase, changes, .. } => drop(open.insert(tx, (phase, changes, Vec::new()))),
-            Entry::Returned { tx, counts, .. } => open.get_mut(&tx).unwrap().2 = counts,
-            Entry::Ok { tx, .. } | Entry::Settled { tx, fate: artifacts::ledger::Fate::Ok, .. } => {
-                let (phase, changes, counts) = open.remove(&tx).unwrap();
-                let touched = changes.into_iter().zip(counts).filter(|(_, n)| *n > 0);
-                done.extend(touched.map(|(change, _)| (phase, change)));
-            }
-            _ => {}
-        }
-    }
-    done
+    transactions(run).into_iter().map(|(phase, _, change)| (phase, change)).collect()
 }
 
-/// The committed changes of a phase that touched a row, with their transaction id.
+/// The same of one phase, with their transaction id.
 pub(crate) fn committed_by_xid(run: &RunDir, wanted: Phase) -> Vec<(String, Change)> {
+    let of_phase = transactions(run).into_iter().filter(|(phase, ..)| *phase == wanted);
+    of_phase.map(|(_, xid, change)| (xid, change)).collect()
+}
+
+/// Phase and transaction id of every committed change that touched a row.
+fn transactions(run: &RunDir) -> Vec<(Phase, String, Change)> {
     let (mut open, mut done) = (BTreeMap::new(), Vec::new());
     for entry in Reader::open(&run.ledger()).unwrap() {
         match entry.unwrap().1 {
-            Entry::Invoke { tx, phase, changes, .. } if phase == wanted => {
-                open.insert(tx, (changes, String::new(), Vec::new()));
+            Entry::Invoke { tx, phase, changes, .. } => {
+                open.insert(tx, (phase, changes, String::new(), Vec::new()));
             }
             Entry::Returned { tx, xid, counts, .. } => {
-                open.entry(tx).and_modify(|open| (open.1, open.2) = (xid, counts));
+                let open = open.get_mut(&tx).unwrap();
+                (open.2, open.3) = (xid, counts);
             }
             Entry::Ok { tx, .. } | Entry::Settled { tx, fate: artifacts::ledger::Fate::Ok, .. } => {
-                let Some((changes, xid, counts)) = open.remove(&tx) else { continue };
+                let (phase, changes, xid, counts) = open.remove(&tx).unwrap();
                 let touched = changes.into_iter().zip(counts).filter(|(_, n)| *n > 0);
-                done.extend(touched.map(|(change, _)| (xid.clone(), change)));
+                done.extend(touched.map(|(change, _)| (phase, xid.clone(), change)));
             }
             _ => {}
         }
