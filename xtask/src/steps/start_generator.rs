@@ -2,11 +2,13 @@
 //! service, step 8). Reads and appends the ledger.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
-use artifacts::ledger::{Entry, Phase, Reader};
+use artifacts::ledger::{Entry, Phase};
 use artifacts::snapshot::Role;
 use stack::wait::{self, Probe};
 
@@ -21,9 +23,11 @@ const FIRST_CHANGE: Duration = Duration::from_secs(30);
 pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
     let (role, phase) = (cx.step.role, cx.step.phase());
     let ledger = cx.run.path("ledger.jsonl");
+    let mut from = 0;
     if cx.stack()?.service(generator::SERVICE).is_some_and(|service| service.alive) {
         cx.note("the data generator of an earlier try goes on");
     } else {
+        from = std::fs::metadata(&ledger).map(|m| m.len()).unwrap_or_default();
         generator::start(cx, role, phase).await?;
     }
     cx.reach("started");
@@ -31,7 +35,7 @@ pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
     let none_asked = cx.info.workload.changes == Some(0);
     let stack = cx.stack()?;
     wait::until(&*observer, "first change acknowledged", FIRST_CHANGE, || async {
-        match acknowledged(&ledger, phase) {
+        match acknowledged(&ledger, from, phase) {
             Ok(true) => return Probe::Ready(()),
             Ok(false) => {}
             Err(e) => return Probe::NotYet(format!("{}: {e}", ledger.display())),
@@ -62,13 +66,16 @@ async fn overtake(cx: &mut Cx) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether the ledger has an acknowledged transaction of the phase.
-fn acknowledged(ledger: &Path, wanted: Phase) -> artifacts::Result<bool> {
+/// Whether the ledger has an acknowledged transaction of the phase behind what was there earlier.
+fn acknowledged(ledger: &Path, from: u64, wanted: Phase) -> io::Result<bool> {
+    let mut file = File::open(ledger)?;
+    file.seek(SeekFrom::Start(from))?;
     let mut open = BTreeSet::new();
-    for entry in Reader::open(ledger)? {
-        match entry?.1 {
-            Entry::Invoke { tx, phase, .. } if phase == wanted => drop(open.insert(tx)),
-            Entry::Ok { tx, .. } if open.contains(&tx) => return Ok(true),
+    for line in BufReader::new(file).split(b'\n') {
+        match serde_json::from_slice(&line?) {
+            Ok(Entry::Invoke { tx, phase, .. }) if phase == wanted => drop(open.insert(tx)),
+            Ok(Entry::Ok { tx, .. }) if open.contains(&tx) => return Ok(true),
+            // The last line may still be being written.
             _ => {}
         }
     }
