@@ -8,7 +8,7 @@ use artifacts::events::EventKind;
 use artifacts::findings::Verdict;
 use stack::{Stack, StackLock};
 
-use super::{Signals, open_stack};
+use super::{Signals, open_stack, target};
 use crate::exit::{Outcome, Usage};
 use crate::flags::{StackArgs, Upgrade};
 use crate::request;
@@ -84,7 +84,7 @@ fn resume(args: &Upgrade, stack: Stack) -> anyhow::Result<Runner> {
 
 /// Says what is left, and how to go on when the run has no verdict yet.
 fn left_standing(args: &StackArgs, unfinished: bool) {
-    let name = if args.name == "lab" { String::new() } else { format!(" --name {}", args.name) };
+    let name = target::option(&args.name);
     if unfinished {
         console::say(&format!(
             "go on from the step that was not done with: cargo xtask upgrade --resume{name}"
