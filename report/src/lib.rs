@@ -10,6 +10,7 @@ mod input;
 mod junit;
 pub mod markdown;
 pub mod render;
+pub mod synth;
 mod text;
 pub mod verify;
 mod views;

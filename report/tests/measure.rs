@@ -5,15 +5,13 @@
 // A measurement that cannot build its run shall fail at once.
 #![allow(clippy::unwrap_used)]
 
-mod support;
-
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
 use artifacts::RunDir;
 use artifacts::findings::Verdict;
-use support::Plan;
+use report::synth::{Plan, write};
 
 fn events() -> u64 {
     std::env::var("EVENTS").ok().and_then(|n| n.parse().ok()).unwrap_or(1_000_000)
@@ -24,9 +22,7 @@ fn events() -> u64 {
 #[ignore = "a part of the measurement"]
 fn build() {
     let Some(dir) = std::env::var_os("MEASURE_DIR") else { return };
-    // A transaction has 2.5 changes, of which a quarter makes two events.
-    let plan = Plan { transactions: events() * 10 / 65, odd_fates: false, ..Plan::default() };
-    support::story::rehearse(&plan).write(Path::new(&dir));
+    write(&Plan::of_events(events(), 42), Path::new(&dir)).unwrap();
 }
 
 #[test]

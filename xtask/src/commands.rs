@@ -14,6 +14,7 @@ mod replication;
 mod runs;
 mod status;
 mod step;
+mod synth;
 mod target;
 mod topics;
 mod upgrade;
@@ -50,6 +51,7 @@ pub(crate) fn dispatch() -> anyhow::Result<Outcome> {
             Command::ResetOffsets(args) => connector::reset_offsets(&args).await,
             Command::DeleteConnector(args) => connector::delete(&args).await,
             Command::Runs(args) => runs::list(&args),
+            Command::Synth(args) => synth::run(&args).await,
             Command::Tidy(args) => tidy::run(&args),
             Command::Ci(args) => ci::run(&args, Signals::listen()?).await,
             Command::Completions { shell } => Ok(completions::print(shell)),

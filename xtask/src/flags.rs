@@ -7,7 +7,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use around::{Destructive, Down, DropSlot, Events, Logs, Look, Name, Runs, Server, Shell, Slots};
+pub(crate) use around::{
+    Destructive, Down, DropSlot, Events, Logs, Look, Name, Runs, Server, Shell, Slots, Synth,
+};
 
 use crate::steps::StepCommand;
 use values::{stack_name, trimmed, whole};
@@ -81,6 +83,9 @@ pub(crate) enum Command {
     /// Delete the files of the old server after an upgrade in place; there is no way back then
     #[command(after_help = "Example: cargo xtask decommission --yes")]
     Decommission(Destructive),
+    /// Write a synthetic run directory of any size: events in Debezium's format, a matching ledger
+    #[command(after_help = "Example: cargo xtask synth --events 1000000 --out /tmp/synthetic")]
+    Synth(Synth),
     /// Check the rules of this code base; with --fix write the generated documents
     #[command(after_help = "Example: cargo xtask tidy --fix")]
     Tidy(Tidy),

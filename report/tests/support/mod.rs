@@ -8,8 +8,6 @@
 pub mod faults;
 pub mod judge;
 pub mod sample;
-pub mod sim;
-pub mod story;
 pub mod write;
 
 use std::collections::BTreeMap;
@@ -25,81 +23,62 @@ use artifacts::run::Run;
 use artifacts::snapshot::{Bounds, Snapshot};
 use artifacts::summary::Summary;
 
-/// What to simulate.
-#[derive(Debug, Clone)]
-pub struct Plan {
-    /// Every decision follows from it.
-    pub seed: u64,
-    /// Transactions per phase, beside the few that every phase needs.
-    pub transactions: u64,
-    /// Rows per table before the connector starts.
-    pub seed_rows: i64,
-    /// Transactions (of inserts and updates) between the seed rows and the snapshot.
-    pub before_snapshot: u64,
-    /// Partitions per topic.
-    pub partitions: i32,
-    /// Rolled back, unknown and zero-row transactions take part.
-    pub odd_fates: bool,
-    /// Nobody changes anything, in neither phase.
-    pub idle: bool,
-    /// False: option b without `rebase-offsets`, the loss that nobody sees.
-    pub rebase: bool,
-}
+pub use report::synth::{Plan, Record, sim};
 
-impl Default for Plan {
-    fn default() -> Self {
-        Self {
-            seed: 42,
-            transactions: 60,
-            seed_rows: 8,
-            before_snapshot: 0,
-            partitions: 1,
-            odd_fates: true,
-            idle: false,
-            rebase: true,
+/// Simulated rehearsals, in memory.
+pub mod story {
+    use super::{Entry, Plan, Record, Rehearsal};
+    use report::synth::Sink;
+    use report::synth::story::{Told, tell};
+
+    #[allow(unused_imports, reason = "not every test compares tables")]
+    pub use report::synth::story::state;
+
+    #[derive(Default)]
+    struct Memory {
+        ledger: Vec<Entry>,
+        records: Vec<Record>,
+    }
+
+    impl Sink for Memory {
+        fn entry(&mut self, entry: Entry) -> artifacts::Result<()> {
+            self.ledger.push(entry);
+            Ok(())
+        }
+
+        fn record(&mut self, record: Record) -> artifacts::Result<()> {
+            self.records.push(record);
+            Ok(())
         }
     }
-}
 
-/// A record of a topic before it has an offset.
-#[derive(Debug, Clone)]
-pub struct Record {
-    /// Topic.
-    pub topic: String,
-    /// Partition.
-    pub partition: i32,
-    /// Before or after the cut.
-    pub phase: Phase,
-    /// Milliseconds since 1970.
-    pub at_ms: i64,
-    /// Key as JSON.
-    pub key: Option<String>,
-    /// Value as JSON; none is a tombstone.
-    pub value: Option<String>,
-    /// Table of the row.
-    pub table: String,
-    /// Primary key of the row.
-    pub row_key: i64,
-    /// The change it belongs to; 0 for a seed row, none for heartbeats and markers.
-    pub change_id: Option<u64>,
-}
-
-impl Record {
-    /// Changes the value.
-    pub fn edit(&mut self, change: impl FnOnce(&mut serde_json::Value)) {
-        let mut value = serde_json::from_str(self.value.as_deref().unwrap()).unwrap();
-        change(&mut value);
-        self.value = Some(value.to_string());
-    }
-
-    /// The operation, or `tombstone`.
-    pub fn op(&self) -> String {
-        match &self.value {
-            None => "tombstone".into(),
-            Some(text) => {
-                let value: serde_json::Value = serde_json::from_str(text).unwrap();
-                value["op"].as_str().unwrap_or_default().to_owned()
-            }
+    /// Simulates a rehearsal of option b.
+    pub fn rehearse(plan: &Plan) -> Rehearsal {
+        let mut memory = Memory::default();
+        let Told { run, snapshots, events, rows_after, mut first_drain, mut drain_again, collected, .. } =
+            tell(plan, &mut memory).unwrap();
+        // Where the topics end is computed when it is written: a test may have changed them.
+        (first_drain.ends, drain_again.ends) = Default::default();
+        let collected = artifacts::collected::Collected {
+            cut: Default::default(),
+            topics: Default::default(),
+            ..collected
+        };
+        Rehearsal {
+            run,
+            ledger: memory.ledger,
+            records: memory.records,
+            snapshots,
+            topics_after: Default::default(),
+            events,
+            rows_after,
+            write_rows: true,
+            write_rows_twice: false,
+            drain_again: Some(drain_again),
+            first_drain: Some(first_drain),
+            collected: Some(collected),
+            summaries: None,
+            seal: true,
         }
     }
 }

