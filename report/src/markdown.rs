@@ -13,7 +13,7 @@ use crate::views::{Limits, Page, verdict};
 pub const MAX_CHARS: usize = 60_000;
 
 /// The first line, by which a bot finds its own comment.
-const MARKER: &str = "<!-- postgresql upgrade rehearsal -->";
+pub const MARKER: &str = "<!-- postgresql upgrade rehearsal -->";
 const LIMITS: Limits = Limits { violations: 25, items: 0, steps: 60, rows: 60, chars: 160 };
 
 /// The file's text.

@@ -62,17 +62,9 @@ fn well_formed(html: &str) -> Page {
 }
 
 #[test]
-fn golden_markdown() {
-    let dir = tempfile::tempdir().unwrap();
-    insta::assert_snapshot!("held.md", markdown(&held(&dir.path().join("held"))));
-    insta::assert_snapshot!("broken.md", markdown(&broken(&dir.path().join("broken"))));
-}
-
-#[test]
 fn golden_html() {
     let dir = tempfile::tempdir().unwrap();
     let html = html(&broken(dir.path()));
-    insta::assert_snapshot!("verdict.html", part(&html, "<header", "</header>"));
     insta::assert_snapshot!("diff.html", part(&html, "<section id=\"diff\"", "</section>"));
     insta::assert_snapshot!("timeline.html", part(&html, "<section id=\"timeline\"", "</section>"));
 }

@@ -8,6 +8,7 @@
 pub mod faults;
 pub mod judge;
 pub mod sample;
+pub mod six;
 pub mod write;
 
 use std::collections::BTreeMap;

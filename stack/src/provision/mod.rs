@@ -4,6 +4,7 @@
 //! against sums that are part of this crate, and renamed into place. A folder under its final
 //! name is therefore whole; its name holds what it was made from.
 
+mod browser;
 mod kafka;
 mod postgres;
 mod system;
@@ -24,6 +25,7 @@ use crate::paths::{Paths, create_dir, remove_dir, require_open};
 use crate::progress;
 use crate::state::{PostgresTools, Tools};
 
+pub use browser::{chromium, npm};
 pub(crate) use kafka::Kafka;
 pub(crate) use postgres::{MAJORS, Source};
 pub(crate) use system::{Need, available, free_bytes, has_proc, remedy};

@@ -24,6 +24,12 @@ pub(crate) enum Need {
     Pip,
     /// apt-get and dpkg-deb, to download and unpack PostgreSQL builds.
     Apt,
+    /// To look at reports.
+    Chromium,
+    /// To drive Chromium.
+    Node,
+    /// To download what drives it.
+    Npm,
 }
 
 impl Need {
@@ -34,6 +40,9 @@ impl Need {
             Self::Maven => "Maven",
             Self::Pip => "pip for Python 3",
             Self::Apt => "apt-get and dpkg-deb",
+            Self::Chromium => "Chromium",
+            Self::Node => "Node.js",
+            Self::Npm => "npm",
         }
     }
 
@@ -44,6 +53,9 @@ impl Need {
             Self::Maven => Some("maven"),
             Self::Pip => Some("python3-pip"),
             Self::Apt => None,
+            Self::Chromium => Some("chromium"),
+            Self::Node => Some("nodejs"),
+            Self::Npm => Some("npm"),
         }
     }
 
@@ -66,6 +78,9 @@ impl Need {
                 String::from_utf8_lossy(&pip.stdout).split(" from").next().map(str::to_owned)
             }
             Self::Apt => program("dpkg-deb").and(program("apt-get")),
+            Self::Chromium => program("chromium"),
+            Self::Node => program("node"),
+            Self::Npm => program("npm"),
         }
     }
 }
@@ -98,19 +113,33 @@ pub(crate) async fn prepare(needs: &[Need], install: bool, observer: &Shared) ->
         return Ok(java.clone());
     }
     let lacks = |need: &Need| if *need == Need::Java { java.is_err() } else { need.found().is_none() };
-    let mut missing: Vec<Need> = needs.iter().copied().filter(lacks).collect();
-    missing.sort_unstable();
-    missing.dedup();
+    let missing: Vec<Need> = needs.iter().copied().filter(lacks).collect();
     if missing.is_empty() {
         return java;
     }
+    add(missing, install, observer).await?;
+    find_java()
+}
+
+/// Makes sure that all of it is there, Java apart.
+///
+/// # Errors
+/// As [`prepare`].
+pub(crate) async fn require(needs: &[Need], install: bool, observer: &Shared) -> Result<()> {
+    let missing: Vec<Need> = needs.iter().copied().filter(|need| need.found().is_none()).collect();
+    if missing.is_empty() { Ok(()) } else { add(missing, install, observer).await }
+}
+
+/// Adds what is missing, where that is allowed.
+async fn add(mut missing: Vec<Need>, install: bool, observer: &Shared) -> Result<()> {
+    missing.sort_unstable();
+    missing.dedup();
     if !install || !available() || missing.contains(&Need::Apt) {
         let names = missing.iter().map(|need| need.name()).collect::<Vec<_>>().join(", ");
         return Err(Error::preflight(format!("{names} not found"), remedy(&missing)));
     }
     let packages: Vec<&str> = missing.iter().filter_map(|need| need.package()).collect();
-    add_packages(&packages, observer).await?;
-    find_java()
+    add_packages(&packages, observer).await
 }
 
 /// Adds system packages; nothing is ever upgraded, downgraded or removed. A run of apt-get that is

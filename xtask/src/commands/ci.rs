@@ -92,6 +92,7 @@ async fn all(ground: &Ground, args: &Ci) -> anyhow::Result<Count> {
         total.add(check(ground, "clippy of the end-to-end tests", &clippy).await?);
         let unit = ground.cargo(&["test", "--workspace", "--quiet", "--no-fail-fast"]);
         total.add(tests(ground, "unit, property and golden tests", unit).await?);
+        browser(ground, &mut total).await?;
         ignored(ground, args.full, &mut total).await?;
     }
     let mut e2e = vec!["test", "--package", "xtask", "--test", "e2e", "--", "--test-threads=1"];
@@ -105,6 +106,28 @@ async fn all(ground: &Ground, args: &Ci) -> anyhow::Result<Count> {
     }
     total.add(tests(ground, "end-to-end tests", ground.cargo(&e2e)).await?);
     Ok(total)
+}
+
+/// The report in Chromium, where that is to be had.
+async fn browser(ground: &Ground, total: &mut Count) -> anyhow::Result<()> {
+    let chromium = stack::chromium(true).await;
+    let npm = stack::npm(&project::root().join("report/tests/browser"), true).await;
+    let (chromium, npm) = match chromium.and_then(|chromium| Ok((chromium, npm?))) {
+        Ok(found) => found,
+        Err(e) => {
+            let why = e.to_string();
+            console::say(&format!(
+                "skipped: the report in a browser ({})",
+                why.lines().next().unwrap_or_default()
+            ));
+            return Ok(());
+        }
+    };
+    let words = ["test", "--package", "report", "--test", "browser", "--quiet", "--", "--ignored"];
+    let mut browser = ground.cargo(&words);
+    browser.env("CHROMIUM", chromium).env("NPM_FOLDER", npm);
+    total.catch_up(tests(ground, "the report in a browser", browser).await?);
+    Ok(())
 }
 
 /// The tests that `cargo test` alone leaves out because they need real components.
