@@ -2,6 +2,7 @@
 //! once, each with its fix.
 
 mod arrows;
+mod compose;
 mod documents;
 mod generate;
 mod literals;
@@ -47,6 +48,7 @@ pub(crate) fn run(args: &Tidy) -> anyhow::Result<Outcome> {
 
 fn check(root: &Path) -> anyhow::Result<Vec<Finding>> {
     let mut findings = arrows::check(root)?;
+    findings.extend(compose::check(root)?);
     findings.extend(documents::check(root)?);
     findings.extend(messages::check(root)?);
     findings.extend(readme::check(root)?);
