@@ -19,6 +19,8 @@ mod target;
 mod topics;
 mod upgrade;
 
+use std::time::Duration;
+
 use clap::Parser;
 use stack::Stack;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -27,14 +29,17 @@ use crate::exit::Outcome;
 use crate::flags::{Cli, Command, Ports, StackArgs};
 use crate::tidy;
 
+/// Time to say in the evidence that a signal came.
+const GRACE: Duration = Duration::from_millis(1500);
+
 /// Reads the command line and runs the command; clap itself ends usage errors with 2.
 pub(crate) fn dispatch() -> anyhow::Result<Outcome> {
     let cli = Cli::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let outcome = runtime.block_on(async {
         match cli.command {
-            Command::Upgrade(args) => upgrade::run(args, Signals::listen()?).await,
-            Command::Step(command) => step::run(runs::found(command)?, Signals::listen()?).await,
+            Command::Upgrade(args) => upgrade::run(args, Signals::limited()?).await,
+            Command::Step(command) => step::run(runs::found(command)?, Signals::limited()?).await,
             Command::Doctor(args) => doctor::run(&args),
             Command::Ps(args) => ps::run(&args),
             Command::Down(args) => down::run(&args).await,
@@ -85,6 +90,19 @@ pub(crate) struct Signals {
 impl Signals {
     fn listen() -> std::io::Result<Self> {
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    /// For what can be gone on with: the program ends [`GRACE`] after the first signal, and at the second one at
+    /// once, whatever it is doing.
+    fn limited() -> std::io::Result<Self> {
+        let mut guard = Self::listen()?;
+        tokio::spawn(async move {
+            let number = guard.next().await;
+            // Whichever of the two it is.
+            let _ = tokio::time::timeout(GRACE, guard.next()).await;
+            std::process::exit(128 + i32::from(number))
+        });
+        Self::listen()
     }
 
     /// The number of the next signal: 2 or 15.

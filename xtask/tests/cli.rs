@@ -101,3 +101,31 @@ fn nothing_is_removed_without_yes_where_nobody_can_be_asked() {
     assert_eq!(xtask(runs.path(), "down --backups --yes").code, Some(0));
     assert!(!folder.exists());
 }
+
+/// What stands still in one statement: reading a pipe that nobody writes to.
+#[test]
+fn a_signal_ends_what_stands_still_and_a_second_one_at_once() {
+    let runs = tempfile::tempdir().unwrap();
+    let run = runs.path().join("20990101T000000Z-b-15-16");
+    std::fs::create_dir(&run).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(run.join("run.json")).status().unwrap().success());
+    for (signals, soonest, latest) in [(1, 1.0, 2.0), (2, 0.0, 1.0)] {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_xtask"));
+        let mut child = command.args(["verify", "--run"]).arg(&run).spawn().unwrap();
+        // It listens to signals before it reads anything.
+        let pipe = std::fs::File::options().write(true).open(run.join("run.json")).unwrap();
+        let start = std::time::Instant::now();
+        for _ in 0..signals {
+            let kill = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+            assert!(kill.unwrap().success());
+            // Two signals that come together are one.
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        let ended = std::iter::repeat_with(|| child.try_wait().unwrap());
+        let ended = ended.take_while(|_| start.elapsed().as_secs_f64() < latest).find_map(|ended| ended);
+        let took = start.elapsed().as_secs_f64();
+        drop(pipe);
+        assert_eq!(ended.and_then(|status| status.code()), Some(130), "after {signals} signals and {took} s");
+        assert!(took >= soonest, "{signals} signals: {took} s");
+    }
+}

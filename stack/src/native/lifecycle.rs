@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use artifacts::snapshot::Role;
+use rustix::process::Signal;
 
 use super::{CONNECT, KAFKA, Native, archive, first_signal, port_of, service_of};
 use crate::backend::Down;
@@ -18,7 +19,7 @@ use crate::state::State;
 const STOP: Duration = Duration::from_secs(30);
 /// Longer: an open replication connection holds a fast shutdown up.
 const STOP_POSTGRES: Duration = Duration::from_secs(90);
-/// A data folder that is about to be deleted needs no checkpoint.
+/// Of the servers, when everything ends.
 const STOP_FOR_GOOD: Duration = Duration::from_secs(5);
 
 impl Native {
@@ -33,7 +34,7 @@ impl Native {
             tools.postgres.values().map(|tools| tools.bindir.as_path()).chain([self.dir.as_path()]),
         )?;
         self.secrets.write(&self.dir)?;
-        self.stop_others().await?;
+        self.stop_others(true).await?;
         remove_dir(&self.dir.join("postgres"))?;
         let kept = self.state.take();
         if kept
@@ -89,8 +90,10 @@ impl Native {
         let state = self.state()?.clone();
         let ports = self.settle_ports(Some(&state), state.ports.standard)?;
         self.state_mut()?.ports.postgres_new = ports.postgres_new;
-        self.set_wanted(Role::New, true)?;
-        self.fresh_postgres(Role::New, observer).await
+        // A half-made cluster is no server to start again.
+        self.set_wanted(Role::New, false)?;
+        self.fresh_postgres(Role::New, observer).await?;
+        self.set_wanted(Role::New, true)
     }
 
     /// Stops a server by a fast shutdown; its data stays.
@@ -121,7 +124,7 @@ impl Native {
         // Connect first: a connector whose database is gone takes 10 s to give up.
         let mut ended =
             usize::from(self.daemons.stop(CONNECT, first_signal(CONNECT), STOP).await?.was_running);
-        ended += self.stop_others().await?;
+        ended += self.stop_others(volumes).await?;
         ended += self.stop_warm().await?;
         ended += self.daemons.sweep(None).await?;
         provision::clean(&self.paths);
@@ -140,8 +143,9 @@ impl Native {
         state.write(&dir)
     }
 
-    /// Stops everything but Kafka and Kafka Connect: writers first.
-    async fn stop_others(&self) -> Result<usize> {
+    /// Stops everything but Kafka and Kafka Connect: writers first. Servers whose data folders are about to be
+    /// deleted write no checkpoint and wait for no WAL sender.
+    async fn stop_others(&self, deleted: bool) -> Result<usize> {
         let services = self.daemons.services();
         let is_postgres = |s: &&String| s.starts_with("postgres-");
         let mut ended = 0;
@@ -149,9 +153,8 @@ impl Native {
             ended += usize::from(self.daemons.stop(service, first_signal(service), STOP).await?.was_running);
         }
         for service in services.iter().filter(is_postgres) {
-            ended += usize::from(
-                self.daemons.stop(service, first_signal(service), STOP_FOR_GOOD).await?.was_running,
-            );
+            let signal = if deleted { Signal::QUIT } else { first_signal(service) };
+            ended += usize::from(self.daemons.stop(service, signal, STOP_FOR_GOOD).await?.was_running);
             self.daemons.sweep(Some(service)).await?;
         }
         Ok(ended)

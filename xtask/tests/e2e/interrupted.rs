@@ -1,12 +1,16 @@
-//! A run that is killed at every step, and components that are killed in three of them: `--resume` goes
-//! on with the same run.
+//! A run that is interrupted or killed at every step, and components that are killed in some of them:
+//! `--resume` goes on with the same run.
 
+use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
+use artifacts::RunDir;
+use artifacts::events::{EventKind, StepResult};
 use artifacts::findings::Verdict;
 use stack::{Options, Stack};
 
-use crate::support::{STACK, expect, findings, not_held, program, run_of};
+use crate::support::{Running, STACK, expect, findings, not_held, program, run_of};
 
 /// Where the program dies, one after another in one run. Every step is here.
 const POINTS: [&str; 36] = [
@@ -50,45 +54,120 @@ const POINTS: [&str; 36] = [
 
 #[test]
 fn killed_in_every_step_and_held() {
-    let resume = format!("upgrade --resume --name {STACK}");
     let mut words = format!("upgrade --option b --changes 800 --name {STACK}");
     for point in POINTS {
-        let output =
-            Command::new(program()).args(words.split_whitespace()).env("CRASH_AT", point).output().unwrap();
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), None, "{point} was not reached: {told}");
-        words.clone_from(&resume);
+        killed(&words, point);
+        words = resume();
     }
-    let run = run_of(&expect(0, &resume));
-    let found = findings(&run);
-    assert_eq!(found.verdict, Verdict::Held, "{:?}", not_held(&found));
-    expect(2, &resume);
+    held();
+    expect(2, &resume());
 }
 
-/// The program dies at the point, then the component is killed as well.
-fn killed(words: &str, point: &str, service: &str) {
+/// A component, and where it is killed after the program has died there.
+const KILLS: [(&str, &str); 9] = [
+    ("capture-before:end", "kafka"),
+    ("fence-writers:end", "postgres-old"),
+    ("drain:marked", "connect"),
+    ("stop-connector:end", "kafka"),
+    ("backup:end", "postgres-old"),
+    ("upgrade-database:end", "postgres-new"),
+    ("rebase-offsets:end", "connect"),
+    ("resume-connector:end", "kafka"),
+    ("fence-again:end", "connect"),
+];
+
+/// A connector delivers at least once: what a killed Kafka or worker had not confirmed comes again, and the
+/// verdict would say so. Everything else is held.
+#[test]
+fn each_component_killed_in_steps() {
+    let mut words = format!("upgrade --option b --changes 800 --allow-repeats --name {STACK}");
+    for (point, service) in KILLS {
+        killed(&words, point);
+        let pid = stack().service(service).and_then(|s| s.pid).unwrap().to_string();
+        assert!(Command::new("kill").args(["-9", &pid]).status().unwrap().success());
+        while stack().service(service).is_some_and(|s| s.alive) {}
+        words = resume();
+    }
+    held();
+}
+
+/// What has just been said when Ctrl-C is typed: the step behind it is under way.
+const SAID: [&str; 9] = [
+    "evidence in runs/",
+    " deploy-connector ",
+    " capture-before ",
+    " fence-writers ",
+    " capture-cut ",
+    " backup ",
+    " rebase-offsets ",
+    " open-writers ",
+    " capture-after ",
+];
+
+#[test]
+fn ctrl_c_ends_within_two_seconds_and_nothing_is_lost() {
+    let mut words = format!("upgrade --option b --changes 800 --name {STACK}");
+    for said in SAID {
+        let mut running = Running::start(&words);
+        running.until(said);
+        running.signal("INT");
+        let start = Instant::now();
+        assert_eq!(running.child.wait().unwrap().code(), Some(130), "after {said}");
+        assert!(start.elapsed() < Duration::from_secs(2), "after {said}: {:?}", start.elapsed());
+        words = resume();
+    }
+    let events = held().events().unwrap();
+    let interrupted = events
+        .iter()
+        .filter(|e| matches!(e.kind, EventKind::StepFinished { result: StepResult::Interrupted, .. }));
+    assert_eq!(interrupted.count(), SAID.len(), "each is in the evidence");
+}
+
+/// The program dies while pg_upgrade fills the new cluster, and is interrupted there once more.
+#[test]
+fn within_pg_upgrade() {
+    let mut words = format!("upgrade --option a --changes 400 --name {STACK}");
+    let dumps = stack().state_dir().join("postgres/new/data/pg_upgrade_output.d");
+    for (signal, code) in [("KILL", None), ("INT", Some(130))] {
+        let mut running = Running::start(&words);
+        running.until("pg_upgrade ...");
+        while !has_dump(&dumps) {
+            assert!(running.child.try_wait().unwrap().is_none(), "it ended before a dump was there");
+        }
+        running.signal(signal);
+        assert_eq!(running.child.wait().unwrap().code(), code);
+        words = resume();
+    }
+    held();
+}
+
+/// `<time>/dump/pg_upgrade_dump_<oid>.custom`
+fn has_dump(output: &Path) -> bool {
+    let times = std::fs::read_dir(output).into_iter().flatten().flatten();
+    let mut dumps = times.flat_map(|time| std::fs::read_dir(time.path().join("dump")).into_iter().flatten());
+    dumps.any(|dump| dump.is_ok_and(|dump| dump.path().extension().is_some_and(|end| end == "custom")))
+}
+
+fn resume() -> String {
+    format!("upgrade --resume --name {STACK}")
+}
+
+/// The program dies at the point.
+fn killed(words: &str, point: &str) {
     let output =
         Command::new(program()).args(words.split_whitespace()).env("CRASH_AT", point).output().unwrap();
-    assert_eq!(output.status.code(), None, "{}", String::from_utf8_lossy(&output.stderr));
-    let stack = Stack::open(Options { name: STACK.into(), install: false, standard_ports: false }).unwrap();
-    let pid = stack.service(service).and_then(|s| s.pid).unwrap().to_string();
-    assert!(Command::new("kill").args(["-9", &pid]).status().unwrap().success());
-    while stack.service(service).is_some_and(|s| s.alive) {}
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), None, "{point} was not reached: {told}");
 }
 
-/// A connector delivers at least once: what a killed Kafka had not confirmed comes again, and the verdict
-/// would say so. Everything else is held.
-#[test]
-fn components_killed_in_three_steps() {
-    let resume = format!("upgrade --resume --name {STACK}");
-    killed(
-        &format!("upgrade --option b --changes 800 --allow-repeats --name {STACK}"),
-        "capture-before:end",
-        "kafka",
-    );
-    killed(&resume, "backup:end", "postgres-old");
-    killed(&resume, "rebase-offsets:end", "connect");
-    let run = run_of(&expect(0, &resume));
+/// Goes on to the end.
+fn held() -> RunDir {
+    let run = run_of(&expect(0, &resume()));
     let found = findings(&run);
     assert_eq!(found.verdict, Verdict::Held, "{:?}", not_held(&found));
+    run
+}
+
+fn stack() -> Stack {
+    Stack::open(Options { name: STACK.into(), install: false, standard_ports: false }).unwrap()
 }

@@ -8,7 +8,7 @@ use artifacts::events::EventKind;
 use artifacts::snapshot::Role;
 use serde_json::Value;
 
-use crate::support::{expect, program, xtask};
+use crate::support::{self, expect, program, xtask};
 
 /// Of its own: Kafka is killed, and a first rehearsal has the names of the original README.
 const STACK: &str = "test-around";
@@ -88,6 +88,8 @@ fn looks() {
     let status = json("status");
     assert_eq!(status["status"]["tasks"][0]["state"], "RUNNING");
     assert!(status["offsets"]["offsets"][0]["offset"]["lsn"].is_u64());
+    expect(0, "doctor");
+    expect(0, &typed("ps"));
     let run = &json("runs")[0];
     assert_eq!((&run["verdict"], &run["stack"]), (&"open".into(), &STACK.into()));
     logs();
@@ -112,6 +114,7 @@ fn logs() {
 fn follow(words: &str) -> std::process::Child {
     let mut command = Command::new(program());
     command.args(words.split_whitespace()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    support::typed(words);
     command.spawn().unwrap()
 }
 

@@ -1,8 +1,10 @@
 //! What the scenarios share: typing a command, and reading what it left.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 
 use artifacts::RunDir;
 use artifacts::findings::{CheckResult, Findings, Verdict, Violation};
@@ -10,6 +12,8 @@ use artifacts::ledger::{Change, Entry, Phase, Reader};
 
 /// The stack that all tests but one share, one after another.
 pub(crate) const STACK: &str = "test";
+
+const README: &str = include_str!("../../../README.md");
 
 /// The program that `cargo xtask` runs.
 pub(crate) fn program() -> PathBuf {
@@ -20,7 +24,17 @@ pub(crate) fn program() -> PathBuf {
 pub(crate) fn xtask(words: &str) -> Output {
     let output = Command::new(program()).args(words.split_whitespace()).output().unwrap();
     eprintln!("$ cargo xtask {words}\n{}", String::from_utf8_lossy(&output.stderr));
+    if output.status.code() != Some(2) {
+        typed(words);
+    }
     output
+}
+
+/// Writes down that it was typed: `cargo xtask ci` compares that with the documents.
+pub(crate) fn typed(words: &str) {
+    let Ok(path) = std::env::var("PG_CDC_TYPED") else { return };
+    let mut file = std::fs::File::options().create(true).append(true).open(path).unwrap();
+    writeln!(file, "{words}").unwrap();
 }
 
 /// As [`xtask`], and the exit code has to be this one.
@@ -33,6 +47,53 @@ pub(crate) fn expect(code: i32, words: &str) -> Output {
         String::from_utf8_lossy(&output.stderr)
     );
     output
+}
+
+/// A command under way, and what it says.
+pub(crate) struct Running {
+    pub(crate) child: Child,
+    said: Receiver<String>,
+}
+
+impl Running {
+    pub(crate) fn start(words: &str) -> Self {
+        let mut command = Command::new(program());
+        command.args(words.split_whitespace()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let (sender, said) = channel();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+        // Read to its end: a program that cannot say anything any more may fail of that.
+        std::thread::spawn(move || {
+            lines.for_each(|line| {
+                eprintln!("{line}");
+                drop(sender.send(line));
+            })
+        });
+        Self { child, said }
+    }
+
+    /// Waits until it says this.
+    pub(crate) fn until(&self, part: &str) {
+        let found = self.said.iter().any(|line| line.contains(part));
+        assert!(found, "it ended without saying '{part}'");
+    }
+
+    /// Sends it a signal by its name.
+    pub(crate) fn signal(&self, name: &str) {
+        let kill = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        assert!(kill.unwrap().success(), "it has ended");
+    }
+}
+
+/// What follows `cargo xtask` in the README's block of the procedure, in order.
+pub(crate) fn procedure() -> Vec<&'static str> {
+    let (_, section) = README.split_once("## The procedure, step by step").unwrap();
+    let (_, block) = section.split_once("```sh\n").unwrap();
+    let (block, _) = block.split_once("```").unwrap();
+    let typed = block.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+    let words: Vec<_> = typed.filter_map(|line| line.strip_prefix("cargo xtask ")).collect();
+    assert_eq!(words.first(), Some(&"up"), "{words:?}");
+    words
 }
 
 /// The run whose report.html was printed on stdout.
