@@ -13,6 +13,8 @@ mod words;
 
 use std::path::{Path, PathBuf};
 
+pub(crate) use readme::{COMMAND, documented};
+
 use walkdir::WalkDir;
 
 use crate::console;

@@ -3,6 +3,8 @@
 //! The quick ones come first. What the tests start has its state in a folder of this one `ci`, and is
 //! found and ended there whatever has become of the tests.
 
+mod documented;
+
 use std::cell::Cell;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -90,8 +92,8 @@ async fn all(ground: &Ground, args: &Ci) -> anyhow::Result<Count> {
         total.add(check(ground, "clippy", &clippy).await?);
         let clippy = ["clippy", "--package", "xtask", "--test", "e2e", "--quiet", "--", "-D", "warnings"];
         total.add(check(ground, "clippy of the end-to-end tests", &clippy).await?);
-        let unit = ground.cargo(&["test", "--workspace", "--quiet", "--no-fail-fast"]);
-        total.add(tests(ground, "unit, property and golden tests", unit).await?);
+let mut unit = ground.cargo(&["test", "--workspace", "--quiet", "--no-fail-fast"]);
+        total.add(tests(ground, "unit, property and golden tests", &mut unit).await?);
         browser(ground, &mut total).await?;
         ignored(ground, args.full, &mut total).await?;
     }
@@ -104,7 +106,14 @@ async fn all(ground: &Ground, args: &Ci) -> anyhow::Result<Count> {
         e2e.extend(["--skip", name]);
         total.skipped += 1;
     }
-    total.add(tests(ground, "end-to-end tests", ground.cargo(&e2e)).await?);
+    let mut e2e = ground.cargo(&e2e);
+    let typed = ground.state.join("typed");
+    total.add(tests(ground, "end-to-end tests", e2e.env(documented::TYPED, &typed)).await?);
+    if args.only.is_none() {
+        let untyped = documented::untyped(&project::root(), &std::fs::read_to_string(typed)?)?;
+        untyped.iter().for_each(|command| console::say(&format!("no test types {command}")));
+        total.add(Count::one(untyped.is_empty()));
+    }
     Ok(total)
 }
 
@@ -126,7 +135,7 @@ async fn browser(ground: &Ground, total: &mut Count) -> anyhow::Result<()> {
     let words = ["test", "--package", "report", "--test", "browser", "--quiet", "--", "--ignored"];
     let mut browser = ground.cargo(&words);
     browser.env("CHROMIUM", chromium).env("NPM_FOLDER", npm);
-    total.catch_up(tests(ground, "the report in a browser", browser).await?);
+    total.catch_up(tests(ground, "the report in a browser", &mut browser).await?);
     Ok(())
 }
 
@@ -141,14 +150,14 @@ async fn ignored(ground: &Ground, full: bool, total: &mut Count) -> anyhow::Resu
     if up {
         generator.envs(ground.postgres()?);
     }
-    total.catch_up(tests(ground, "data generator on PostgreSQL", generator).await?);
+    total.catch_up(tests(ground, "data generator on PostgreSQL", &mut generator).await?);
     let words = ["test", "--package", "stack", "--quiet", "--no-fail-fast", "--"];
-    let stack = ground.cargo(&[&words[..], &["--ignored", "--test-threads=1"]].concat());
-    total.catch_up(tests(ground, "stack on real components", stack).await?);
+    let mut stack = ground.cargo(&[&words[..], &["--ignored", "--test-threads=1"]].concat());
+    total.catch_up(tests(ground, "stack on real components", &mut stack).await?);
     if full {
         let words = ["test", "--package", "report", "--test", "measure", "--", "--ignored", "--exact"];
-        let measure = ground.cargo(&[&words[..], &["--nocapture", "measure"]].concat());
-        total.catch_up(tests(ground, "time and memory of a verdict", measure).await?);
+        let mut measure = ground.cargo(&[&words[..], &["--nocapture", "measure"]].concat());
+        total.catch_up(tests(ground, "time and memory of a verdict", &mut measure).await?);
     }
     Ok(())
 }
@@ -312,7 +321,7 @@ async fn check(ground: &Ground, what: &str, words: &[&str]) -> anyhow::Result<Co
 }
 
 /// Runs tests and adds up what libtest says; a run without a result line counts as a failure.
-async fn tests(ground: &Ground, what: &str, mut cargo: Command) -> anyhow::Result<Count> {
+async fn tests(ground: &Ground, what: &str, cargo: &mut Command) -> anyhow::Result<Count> {
     let start = Instant::now();
     let mut count = Count::default();
     let passed = ground

@@ -8,24 +8,17 @@ use super::{Finding, files, finding, relative};
 use crate::flags::Cli;
 use crate::steps::STEPS;
 
-pub(super) const COMMAND: &str = "cargo xtask";
+pub(crate) const COMMAND: &str = "cargo xtask";
 
 pub(super) fn check(root: &Path) -> anyhow::Result<Vec<Finding>> {
     let mut findings = Vec::new();
-    for path in files(root, &["md"]) {
-        let text = std::fs::read_to_string(&path)?;
-        for (n, command) in commands(&text) {
-            let words = command.split_whitespace().skip(1);
-            if let Err(e) = Cli::try_parse_from(words)
-                && e.use_stderr()
-            {
-                let why = e.to_string().lines().next().unwrap_or_default().to_owned();
-                findings.push(finding(
-                    format!("{}:{n}", relative(root, &path)),
-                    format!("`{command}`: {why}"),
-                    "correct the command",
-                ));
-            }
+    for (place, command) in documented(root)? {
+        let words = command.split_whitespace().skip(1);
+        if let Err(e) = Cli::try_parse_from(words)
+            && e.use_stderr()
+        {
+            let why = e.to_string().lines().next().unwrap_or_default().to_owned();
+            findings.push(finding(place, format!("`{command}`: {why}"), "correct the command"));
         }
     }
     let readme = std::fs::read_to_string(root.join("README.md"))?;
@@ -39,6 +32,17 @@ pub(super) fn check(root: &Path) -> anyhow::Result<Vec<Finding>> {
         }
     }
     Ok(findings)
+}
+
+/// The commands of all documents, with file and line.
+pub(crate) fn documented(root: &Path) -> anyhow::Result<Vec<(String, String)>> {
+    let mut found = Vec::new();
+    for path in files(root, &["md"]) {
+        let text = std::fs::read_to_string(&path)?;
+        let file = relative(root, &path);
+        found.extend(commands(&text).into_iter().map(|(n, command)| (format!("{file}:{n}"), command)));
+    }
+    Ok(found)
 }
 
 /// Lines of shell blocks that begin with `cargo xtask`, and inline code that does, with their line

@@ -8,9 +8,7 @@ use artifacts::findings::Verdict;
 use artifacts::snapshot::Role;
 use stack::{Options, Stack};
 
-use crate::support::{STACK, expect, findings, not_held, run_of};
-
-const README: &str = include_str!("../../../README.md");
+use crate::support::{STACK, expect, findings, not_held, procedure, run_of};
 
 #[test]
 fn typed_one_by_one_without_heartbeat_and_with_an_orphan() {
@@ -35,17 +33,6 @@ fn typed_one_by_one_without_heartbeat_and_with_an_orphan() {
     assert_eq!(found.verdict, Verdict::Held, "{:?}", not_held(&found));
     assert_eq!(run.run().unwrap().heartbeat_ms, 0);
     assert_eq!(ended_by_the_fence(&run), ["1"], "the fence finds the orphan and nobody else");
-}
-
-/// What follows `cargo xtask` in the README's block of the procedure, in order.
-fn procedure() -> Vec<&'static str> {
-    let (_, section) = README.split_once("## The procedure, step by step").unwrap();
-    let (_, block) = section.split_once("```sh\n").unwrap();
-    let (block, _) = block.split_once("```").unwrap();
-    let typed = block.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
-    let words: Vec<_> = typed.filter_map(|line| line.strip_prefix("cargo xtask ")).collect();
-    assert_eq!(words.first(), Some(&"up"), "{words:?}");
-    words
 }
 
 /// How many backends the first fence has ended, from its sentence.
