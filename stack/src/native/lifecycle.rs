@@ -19,7 +19,7 @@ use crate::state::State;
 const STOP: Duration = Duration::from_secs(30);
 /// Longer: an open replication connection holds a fast shutdown up.
 const STOP_POSTGRES: Duration = Duration::from_secs(90);
-/// Of the servers, when everything ends.
+/// For the servers, when everything ends.
 const STOP_FOR_GOOD: Duration = Duration::from_secs(5);
 
 impl Native {
@@ -121,9 +121,11 @@ impl Native {
 
     /// Ends every process; with `volumes`, removes the stack's folder.
     pub(crate) async fn down(&mut self, volumes: bool) -> Result<Down> {
-        // Connect first: a connector whose database is gone takes 10 s to give up.
+        // Connect first: a connector whose database is gone takes 10 s to give up. Without Kafka it has nobody
+        // to take leave of, and tries all the same.
+        let patience = if self.daemons.find(KAFKA).is_some() { STOP } else { STOP_FOR_GOOD };
         let mut ended =
-            usize::from(self.daemons.stop(CONNECT, first_signal(CONNECT), STOP).await?.was_running);
+            usize::from(self.daemons.stop(CONNECT, first_signal(CONNECT), patience).await?.was_running);
         ended += self.stop_others(volumes).await?;
         ended += self.stop_warm().await?;
         ended += self.daemons.sweep(None).await?;
