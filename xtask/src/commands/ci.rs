@@ -92,7 +92,7 @@ async fn all(ground: &Ground, args: &Ci) -> anyhow::Result<Count> {
         total.add(check(ground, "clippy", &clippy).await?);
         let clippy = ["clippy", "--package", "xtask", "--test", "e2e", "--quiet", "--", "-D", "warnings"];
         total.add(check(ground, "clippy of the end-to-end tests", &clippy).await?);
-let mut unit = ground.cargo(&["test", "--workspace", "--quiet", "--no-fail-fast"]);
+        let mut unit = ground.cargo(&["test", "--workspace", "--quiet", "--no-fail-fast"]);
         total.add(tests(ground, "unit, property and golden tests", &mut unit).await?);
         browser(ground, &mut total).await?;
         ignored(ground, args.full, &mut total).await?;
