@@ -5,6 +5,7 @@
 //! name is therefore whole; its name holds what it was made from.
 
 mod browser;
+mod checked;
 mod kafka;
 mod postgres;
 mod system;
@@ -26,6 +27,7 @@ use crate::progress;
 use crate::state::{PostgresTools, Tools};
 
 pub use browser::{chromium, npm};
+pub(crate) use checked::differences;
 pub(crate) use kafka::Kafka;
 pub(crate) use postgres::{MAJORS, Source};
 pub(crate) use system::{Need, available, free_bytes, has_proc, remedy};
@@ -200,11 +202,6 @@ fn remove_unfinished(cache: &Path) {
             drop(Unfinished(entry.path()));
         }
     }
-}
-
-/// What differs from the sums in a folder: one sentence per file.
-pub(crate) fn differences(folder: &Path) -> Vec<String> {
-    seal::differences(folder).unwrap_or_else(|e| vec![e.to_string()])
 }
 
 /// Compares a downloaded file with its pinned sum.
