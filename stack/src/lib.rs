@@ -10,6 +10,7 @@ pub mod connector;
 mod daemon;
 pub mod doctor;
 mod error;
+pub mod images;
 pub mod kafka;
 mod lock;
 mod native;

@@ -29,33 +29,51 @@ fn both_stacks_have_the_same_versions() {
     }
 }
 
-#[test]
-fn docker_compose_accepts_every_profile() {
-    let compose = |args: &[&str]| {
+/// `docker compose` in the folder of the files; none when it is not here.
+fn compose() -> Option<impl Fn(&[&str]) -> Vec<String>> {
+    let run = |args: &[&str]| {
         let mut command = Command::new("docker");
         command.arg("compose").args(args).current_dir(folder().join("compose"));
         command.env_clear().env("POSTGRES_PASSWORD", "x");
-        command.envs(
-            std::env::vars_os()
-                .filter(|(name, _)| name == "PATH" || name == "HOME" || name == "DOCKER_CONFIG"),
-        );
+        let kept = ["PATH", "HOME", "DOCKER_CONFIG"];
+        command.envs(kept.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
         command.output()
     };
-    if !compose(&["version"]).is_ok_and(|out| out.status.success()) {
+    if !run(&["version"]).is_ok_and(|out| out.status.success()) {
         eprintln!("skipped: docker compose is not here");
-        return;
+        return None;
     }
+    Some(move |args: &[&str]| {
+        let out = run(args).expect("docker compose");
+        assert!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8_lossy(&out.stdout).lines().map(str::to_owned).collect()
+    })
+}
+
+#[test]
+fn docker_compose_accepts_every_profile() {
+    let Some(compose) = compose() else { return };
     let all = ["postgres", "postgres-new", "pg-upgrade", "kafka", "kafka-connect", "schema-registry"];
     for (files, more) in [
         (&["-f", "compose.yml"][..], "data-generator"),
         (&["-f", "compose.yml", "-f", "kafka-zookeeper.yml"], "zookeeper"),
+        (&["-f", "compose.yml", "-f", "offline.yml"], "data-generator"),
     ] {
-        let args = [files, &["--profile", "*", "config", "--services"]].concat();
-        let out = compose(&args).unwrap();
-        assert!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
-        let services = String::from_utf8(out.stdout).unwrap();
+        let services = compose(&[files, &["--profile", "*", "config", "--services"]].concat());
         for service in all.iter().chain([&more]) {
-            assert!(services.lines().any(|line| line == *service), "{service} of {args:?}: {services}");
+            assert!(services.iter().any(|line| line == *service), "{service}, {files:?}: {services:?}");
         }
     }
+}
+
+#[test]
+fn the_offline_images_are_those_that_are_built() {
+    let Some(compose) = compose() else { return };
+    let args = ["-f", "compose.yml", "-f", "offline.yml", "--profile", "*", "config", "--images"];
+    let mut named: Vec<String> =
+        compose(&args).into_iter().filter(|image| image.starts_with("pg-cdc-offline/")).collect();
+    let mut built = stack::images::names();
+    named.sort();
+    built.sort();
+    assert_eq!(named, built);
 }

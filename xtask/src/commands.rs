@@ -7,6 +7,7 @@ mod connector;
 mod decommission;
 mod doctor;
 mod down;
+mod images;
 mod logs;
 mod ping;
 mod ps;
@@ -57,6 +58,7 @@ pub(crate) fn dispatch() -> anyhow::Result<Outcome> {
             Command::DeleteConnector(args) => connector::delete(&args).await,
             Command::Runs(args) => runs::list(&args),
             Command::Synth(args) => synth::run(&args).await,
+            Command::Images(args) => images::run(&args).await,
             Command::Tidy(args) => tidy::run(&args),
             Command::Ci(args) => ci::run(&args, Signals::listen()?).await,
             Command::Completions { shell } => Ok(completions::print(shell)),

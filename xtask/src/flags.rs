@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use around::{
-    Destructive, Down, DropSlot, Events, Logs, Look, Name, Runs, Server, Shell, Slots, Synth,
+    Destructive, Down, DropSlot, Events, Images, Logs, Look, Name, Runs, Server, Shell, Slots, Synth,
 };
 
 use crate::steps::StepCommand;
@@ -86,6 +86,9 @@ pub(crate) enum Command {
     /// Write a synthetic run directory of any size: events in Debezium's format, a matching ledger
     #[command(after_help = "Example: cargo xtask synth --events 1000000 --out /tmp/synthetic")]
     Synth(Synth),
+    /// Build the images of the compose stack where none can be pulled
+    #[command(after_help = "Example: cargo xtask images --offline")]
+    Images(Images),
     /// Check the rules of this code base; with --fix write the generated documents
     #[command(after_help = "Example: cargo xtask tidy --fix")]
     Tidy(Tidy),

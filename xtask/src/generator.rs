@@ -18,7 +18,7 @@ use crate::{console, project};
 pub(crate) const SERVICE: &str = "data-generator";
 
 /// The generator: `PG_CDC_GENERATOR`, else the program beside this one.
-fn program() -> anyhow::Result<PathBuf> {
+pub(crate) fn program() -> anyhow::Result<PathBuf> {
     if let Some(program) = std::env::var_os("PG_CDC_GENERATOR") {
         return Ok(program.into());
     }

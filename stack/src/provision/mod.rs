@@ -30,7 +30,7 @@ pub use browser::{chromium, npm};
 pub(crate) use checked::differences;
 pub(crate) use kafka::Kafka;
 pub(crate) use postgres::{MAJORS, Source};
-pub(crate) use system::{Need, available, free_bytes, has_proc, remedy};
+pub(crate) use system::{Need, available, free_bytes, has_proc, remedy, require};
 
 /// Room for one more rehearsal: two clusters and Kafka's logs.
 pub(crate) const STATE_BYTES: u64 = 1 << 30;

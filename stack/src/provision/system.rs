@@ -24,6 +24,8 @@ pub(crate) enum Need {
     Pip,
     /// apt-get and dpkg-deb, to download and unpack PostgreSQL builds.
     Apt,
+    /// To make a base for images.
+    Debootstrap,
     /// To look at reports.
     Chromium,
     /// To drive Chromium.
@@ -40,6 +42,7 @@ impl Need {
             Self::Maven => "Maven",
             Self::Pip => "pip for Python 3",
             Self::Apt => "apt-get and dpkg-deb",
+            Self::Debootstrap => "debootstrap",
             Self::Chromium => "Chromium",
             Self::Node => "Node.js",
             Self::Npm => "npm",
@@ -53,6 +56,7 @@ impl Need {
             Self::Maven => Some("maven"),
             Self::Pip => Some("python3-pip"),
             Self::Apt => None,
+            Self::Debootstrap => Some("debootstrap"),
             Self::Chromium => Some("chromium"),
             Self::Node => Some("nodejs"),
             Self::Npm => Some("npm"),
@@ -78,6 +82,7 @@ impl Need {
                 String::from_utf8_lossy(&pip.stdout).split(" from").next().map(str::to_owned)
             }
             Self::Apt => program("dpkg-deb").and(program("apt-get")),
+            Self::Debootstrap => program("debootstrap"),
             Self::Chromium => program("chromium"),
             Self::Node => program("node"),
             Self::Npm => program("npm"),

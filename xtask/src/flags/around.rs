@@ -120,6 +120,17 @@ pub(crate) struct Down {
     pub(crate) backups: bool,
 }
 
+/// Flags of `images`.
+#[derive(Debug, Args)]
+pub(crate) struct Images {
+    /// From a Debian base and the programs of the native stack; as root on Debian, with a Docker engine
+    #[arg(long, required = true)]
+    pub(crate) offline: bool,
+    /// Install nothing: end with the command to run when something is missing
+    #[arg(long)]
+    pub(crate) no_install: bool,
+}
+
 /// Flags of `runs`.
 #[derive(Debug, Args)]
 pub(crate) struct Runs {
