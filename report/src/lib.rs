@@ -10,6 +10,7 @@ mod input;
 mod junit;
 pub mod markdown;
 pub mod render;
+pub mod self_test;
 pub mod synth;
 mod text;
 pub mod verify;
@@ -17,4 +18,5 @@ mod views;
 
 pub use error::{Error, Result};
 pub use render::{Rendered, render};
+pub use self_test::self_test;
 pub use verify::{Options, verify};

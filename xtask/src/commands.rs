@@ -13,6 +13,7 @@ mod ping;
 mod ps;
 mod replication;
 mod runs;
+mod self_test;
 mod status;
 mod step;
 mod synth;
@@ -57,6 +58,7 @@ pub(crate) fn dispatch() -> anyhow::Result<Outcome> {
             Command::ResetOffsets(args) => connector::reset_offsets(&args).await,
             Command::DeleteConnector(args) => connector::delete(&args).await,
             Command::Runs(args) => runs::list(&args),
+            Command::SelfTest(args) => self_test::run(&args).await,
             Command::Synth(args) => synth::run(&args).await,
             Command::Images(args) => images::run(&args).await,
             Command::Tidy(args) => tidy::run(&args),

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use around::{
-    Destructive, Down, DropSlot, Events, Images, Logs, Look, Name, Runs, Server, Shell, Slots, Synth,
+    Destructive, Down, DropSlot, Events, Images, Logs, Look, Name, Runs, SelfTest, Server, Shell, Slots,
+    Synth,
 };
 
 use crate::steps::StepCommand;
@@ -83,6 +84,11 @@ pub(crate) enum Command {
     /// Delete the files of the old server after an upgrade in place; there is no way back then
     #[command(after_help = "Example: cargo xtask decommission --yes")]
     Decommission(Destructive),
+    /// Plant known faults into copies of a run and tell which of them the verifier misses
+    #[command(
+        after_help = "Example: cargo xtask self-test --events 100000\nExit code 1 when a fault is missed, or more is named than was planted."
+    )]
+    SelfTest(SelfTest),
     /// Write a synthetic run directory of any size: events in Debezium's format, a matching ledger
     #[command(after_help = "Example: cargo xtask synth --events 1000000 --out /tmp/synthetic")]
     Synth(Synth),

@@ -4,7 +4,7 @@
 //! parts and a damaged frame damages nothing else.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,8 @@ use crate::error::{Error, Result};
 /// Text per zstd frame.
 pub const FRAME_BYTES: usize = 16 << 20;
 const LEVEL: i32 = 1;
+/// No frame of ours is longer: it ends before [`FRAME_BYTES`], unless it is a single record.
+const LONGEST_FRAME: u64 = 64 << 20;
 
 /// One record of a topic. Keys and values are kept as the bytes that were read.
 #[derive(Debug, Serialize, Deserialize)]
@@ -48,7 +50,7 @@ impl Writer {
     /// The file cannot be made.
     pub fn create(path: &Path) -> Result<Self> {
         let file = File::create(path).map_err(Error::io("create", path))?;
-        let encoder = zstd::Encoder::new(file, LEVEL).map_err(Error::io("write", path))?;
+        let encoder = framed(file).map_err(Error::io("write", path))?;
         Ok(Self { path: path.to_owned(), encoder: Some(encoder), frame: 0, line: Vec::new() })
     }
 
@@ -64,7 +66,7 @@ impl Writer {
         if self.frame > 0 && self.frame + self.line.len() > FRAME_BYTES {
             if let Some(encoder) = self.encoder.take() {
                 let file = encoder.finish().map_err(io)?;
-                self.encoder = Some(zstd::Encoder::new(file, LEVEL).map_err(io)?);
+                self.encoder = Some(framed(file).map_err(io)?);
             }
             self.frame = 0;
         }
@@ -88,12 +90,23 @@ impl Writer {
     }
 }
 
-/// Reads records one by one.
+/// With a checksum in every frame: a flipped bit must not pass for another value.
+fn framed(file: File) -> std::io::Result<zstd::Encoder<'static, File>> {
+    let mut encoder = zstd::Encoder::new(file, LEVEL)?;
+    encoder.include_checksum(true)?;
+    Ok(encoder)
+}
+
+/// Reads records one by one, frame by frame: a frame is believed only when it is whole and its checksum
+/// is right, so that nothing is read from a damaged one.
 pub struct Reader {
     path: PathBuf,
-    input: Box<dyn BufRead>,
+    /// None at the end, and after damage.
+    input: Option<BufReader<File>>,
     line: u64,
-    text: Vec<u8>,
+    frame: Vec<u8>,
+    /// What of the frame has been read.
+    done: usize,
 }
 
 impl Reader {
@@ -103,24 +116,45 @@ impl Reader {
     /// No such file.
     pub fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(Error::io("open", path))?;
-        let decoder = zstd::Decoder::new(file).map_err(Error::io("read", path))?;
-        let input = Box::new(BufReader::with_capacity(1 << 18, decoder));
-        Ok(Self { path: path.to_owned(), input, line: 0, text: Vec::new() })
+        let input = Some(BufReader::with_capacity(1 << 18, file));
+        let frame = Vec::with_capacity(FRAME_BYTES + 1);
+        Ok(Self { path: path.to_owned(), input, line: 0, frame, done: 0 })
     }
 
     fn read(&mut self) -> Result<Option<Record>> {
-        self.text.clear();
-        let place = format_args!("line {}", self.line + 1).to_string();
-        let n = self
-            .input
-            .read_until(b'\n', &mut self.text)
-            .map_err(|e| Error::corrupt(&self.path, place.clone(), e))?;
-        if n == 0 {
-            return Ok(None);
+        let place = format!("line {}", self.line + 1);
+        let corrupt = |path: &Path, cause: String| Error::corrupt(path, place.clone(), cause);
+        while self.done == self.frame.len() {
+            let Some(input) = self.input.take() else { return Ok(None) };
+            self.frame.clear();
+            self.done = 0;
+            match next_frame(input, &mut self.frame) {
+                Ok(rest) => self.input = rest,
+                Err(e) => {
+                    self.frame.clear();
+                    return Err(corrupt(&self.path, format!("the frame that begins there: {e}")));
+                }
+            }
         }
+        let rest = &self.frame[self.done..];
+        let end = rest.iter().position(|b| *b == b'\n').unwrap_or(rest.len());
+        self.done += rest.len().min(end + 1);
         self.line += 1;
-        serde_json::from_slice(&self.text).map(Some).map_err(|e| Error::corrupt(&self.path, place, e))
+        serde_json::from_slice(&rest[..end]).map(Some).map_err(|e| corrupt(&self.path, e.to_string()))
     }
+}
+
+/// Reads a whole frame; gives what is behind it, none at the end of the file.
+fn next_frame(mut input: BufReader<File>, frame: &mut Vec<u8>) -> std::io::Result<Option<BufReader<File>>> {
+    if input.fill_buf()?.is_empty() {
+        return Ok(None);
+    }
+    let mut decoder = zstd::Decoder::with_buffer(input)?.single_frame();
+    decoder.by_ref().take(LONGEST_FRAME + 1).read_to_end(frame)?;
+    if frame.len() as u64 > LONGEST_FRAME {
+        return Err(std::io::Error::other(format!("it holds more than {LONGEST_FRAME} bytes")));
+    }
+    Ok(Some(decoder.finish()))
 }
 
 impl Iterator for Reader {
@@ -156,6 +190,35 @@ mod tests {
         writer.finish().unwrap();
         let offsets: Vec<i64> = Reader::open(&path).unwrap().map(|r| r.unwrap().offset).collect();
         assert_eq!(offsets, [0, 1, 2, 3, 4]);
+    }
+
+    /// Whatever byte is flipped: what is read is what was written, up to a whole frame's end.
+    #[test]
+    fn nothing_is_read_from_a_frame_that_is_not_as_it_was_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("consumed.jsonl.zst");
+        let mut writer = Writer::create(&path).unwrap();
+        (0..3).for_each(|i| writer.write(&record(i, 300)).unwrap());
+        writer.finish().unwrap();
+        let first = std::fs::read(&path).unwrap();
+        let read = |bytes: &[u8]| -> (Vec<String>, bool) {
+            std::fs::write(&path, bytes).unwrap();
+            let lines: Vec<_> = Reader::open(&path).unwrap().collect();
+            let good = lines.iter().flatten().map(|r| serde_json::to_string(r).unwrap()).collect();
+            (good, lines.iter().any(Result::is_err))
+        };
+        let both = [first.clone(), first.clone()].concat();
+        let (whole, damaged) = read(&both);
+        assert!(whole.len() == 6 && !damaged);
+        for place in 0..both.len() {
+            let mut bytes = both.clone();
+            bytes[place] ^= 0x10;
+            let (good, damaged) = read(&bytes);
+            assert_eq!(good, whole[..good.len()], "byte {place}");
+            // One bit of a frame's header has no meaning.
+            let kept = if place < first.len() { 0 } else { 3 };
+            assert!(good.len() == 6 || damaged && good.len() == kept, "byte {place}");
+        }
     }
 
     #[test]

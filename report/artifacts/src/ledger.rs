@@ -282,7 +282,9 @@ impl Reader {
     fn read(&mut self) -> Result<Option<(u64, Entry)>> {
         loop {
             let mut text = Vec::new();
-            let n = self.input.read_until(b'\n', &mut text).map_err(Error::io("read", &self.path))?;
+            let place = format!("line {}", self.line + 1);
+            let n =
+                self.input.read_until(b'\n', &mut text).map_err(|e| Error::corrupt(&self.path, place, e))?;
             if n == 0 {
                 return Ok(None);
             }

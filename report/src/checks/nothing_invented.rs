@@ -19,6 +19,8 @@ const NAME: &str = "nothing-invented";
 pub(super) struct NothingInvented {
     found: Found,
     beyond_the_ledger: u64,
+    /// Whether the ledger has lost lines; none as long as nobody has asked.
+    lossy: Option<bool>,
     /// Events of transactions of which the ledger says that COMMIT was never sent.
     unsent: u64,
 }
@@ -35,8 +37,9 @@ impl Check for NothingInvented {
             if event.belongs != Belongs::Nothing {
                 continue;
             }
-            // A ledger that ends in the middle of a line may have lost the change as well.
-            if cx.ledger.as_ref().is_ok_and(|ledger| ledger.torn) {
+            // A ledger that has lost lines may have lost the change as well.
+            let torn = || cx.ledger.as_ref().is_ok_and(|ledger| ledger.torn) || cx.ledger_lacks();
+            if *self.lossy.get_or_insert_with(torn) {
                 self.beyond_the_ledger += 1;
                 continue;
             }
@@ -70,7 +73,9 @@ impl Check for NothingInvented {
         if self.beyond_the_ledger > 0 {
             let lines = cx.ledger.as_ref().map_or(0, |ledger| ledger.lines);
             let n = count(self.beyond_the_ledger, "event");
-            let text = format!("the ledger ends in the middle of a line and {n} belong to no change in it");
+            let torn = cx.ledger.as_ref().is_ok_and(|ledger| ledger.torn);
+            let why = if torn { "ends in the middle of a line" } else { "has lost lines" };
+            let text = format!("the ledger {why} and {n} belong to no change in it");
             doubt(text, Some(format!("after line {lines}")));
         }
         self.found.answer(cx, held, broken, &remedy, &doubts)

@@ -106,10 +106,11 @@ impl TablesConverge {
         let doubt =
             |text: String| Doubt { evidence: evidence(text, file, &at), remedy: remedy::rehearse(&cx.run) };
         if let Some(damage) = cx.rows.get(i).and_then(|rows| rows.damage.as_ref()) {
-            return Err(doubt(format!(
-                "the rows of {table} cannot be read: {}",
-                damage_text(damage, cx, table)
-            )));
+            let file = rows_file(cx, table);
+            let (text, at) = damage_text(damage, &file);
+            let text = format!("the rows of {table} cannot be read: {text}");
+            let evidence = Evidence { text, file: Some(file), at };
+            return Err(Doubt { evidence, remedy: remedy::rehearse(&cx.run) });
         }
         if let Some(text) = cx.rows.get(i).and_then(|rows| rows.contradiction.clone()) {
             return Err(doubt(text));
@@ -138,14 +139,14 @@ fn fold(event: &Event) -> Option<Digest> {
     }
 }
 
-/// The error without the path of the run directory.
-fn damage_text(damage: &artifacts::Error, cx: &Context, table: &str) -> String {
+/// The error without the path of the run directory, and its place.
+fn damage_text(damage: &artifacts::Error, file: &str) -> (String, Option<String>) {
     match damage {
         artifacts::Error::Corrupt { place, cause, .. } => {
-            format!("{} is corrupt at {place}: {cause}", rows_file(cx, table))
+            (format!("{file} is corrupt at {place}: {cause}"), Some(place.clone()))
         }
-        artifacts::Error::Io { source, .. } => format!("{}: {source}", rows_file(cx, table)),
-        artifacts::Error::Schema { found, .. } => format!("schema {found}"),
+        artifacts::Error::Io { source, .. } => (format!("{file}: {source}"), None),
+        artifacts::Error::Schema { found, .. } => (format!("{file} has schema {found}"), None),
     }
 }
 

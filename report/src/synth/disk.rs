@@ -144,7 +144,9 @@ impl Disk {
     fn create(dir: &Path) -> Result<Self> {
         let path = dir.join("ledger.jsonl.zst");
         let file = File::create(&path).map_err(Error::io("create", &path))?;
-        let ledger = zstd::Encoder::new(BufWriter::new(file), LEVEL).map_err(Error::io("write", &path))?;
+        let io = |e| Error::io("write", &path)(e);
+        let mut ledger = zstd::Encoder::new(BufWriter::new(file), LEVEL).map_err(io)?;
+        ledger.include_checksum(true).map_err(io)?;
         let records = consumed::Writer::create(&dir.join("consumed.jsonl.zst"))?;
         Ok(Self { path, ledger, records, ends: BTreeMap::new(), line: Vec::new() })
     }

@@ -4,6 +4,7 @@
 use artifacts::drain::{Offsets, Settled};
 use artifacts::findings::Evidence;
 use artifacts::ledger::{Op, Phase};
+use artifacts::summary::Summary;
 
 use super::audit::audit;
 use super::context::{Context, Doubt};
@@ -65,7 +66,6 @@ impl Context {
     /// The data generator counted other fates than the ledger has: a line was lost. A generator that
     /// was begun again has counted from zero, so that the ledger may have more.
     fn lost_lines(&self) -> Option<Doubt> {
-        let ledger = self.ledger.as_ref().ok()?;
         let summaries = match &self.summaries {
             Ok(summaries) => summaries,
             Err(evidence) => return Some(self.doubt(evidence.text.clone(), evidence.file.as_deref()?, None)),
@@ -73,29 +73,39 @@ impl Context {
         for (file, step, summary) in summaries {
             let begun = |course: &super::course::Course| course.begun.get(step).copied().unwrap_or(0);
             let once = self.course.as_ref().is_ok_and(|course| begun(course) <= 1);
-            let phase = summary.phase;
-            let written = ledger.fates.get(&phase).copied().unwrap_or_default();
-            let counted = summary.transactions;
-            let changes = ledger.answered_in(phase);
-            let pairs = [
-                ("acknowledged transactions", counted.acknowledged, written.acknowledged),
-                ("refused transactions", counted.refused, written.refused),
-                ("transactions of unknown fate", counted.unknown, written.unknown),
-                ("acknowledged changes", summary.acknowledged.total(), changes),
-            ];
-            let differs = |(_, counted, written): &&(&str, u64, u64)| {
+            let differs = |(_, counted, written): &(&str, u64, u64)| {
                 if once { counted != written } else { counted > written }
             };
-            if let Some((what, counted, written)) = pairs.iter().find(differs) {
+            if let Some((what, counted, written)) = self.counted(summary).into_iter().find(differs) {
                 let text = format!(
-                    "the data generator counted {counted} {what} {phase} the cut, {} has {written}: it has lost or \
+                    "the data generator counted {counted} {what} {} the cut, {} has {written}: it has lost or \
                      gained lines",
-                    self.ledger_file
+                    summary.phase, self.ledger_file
                 );
                 return Some(self.doubt(text, file, None));
             }
         }
         None
+    }
+
+    /// The data generator counted more than the ledger has: it may have lost any change.
+    pub fn ledger_lacks(&self) -> bool {
+        let summaries = self.summaries.as_deref().unwrap_or_default();
+        let mut pairs = summaries.iter().flat_map(|(_, _, summary)| self.counted(summary));
+        pairs.any(|(_, counted, written)| counted > written)
+    }
+
+    /// What the data generator counted, and what the ledger has of it.
+    fn counted(&self, summary: &Summary) -> Vec<(&'static str, u64, u64)> {
+        let Ok(ledger) = &self.ledger else { return Vec::new() };
+        let (phase, counted) = (summary.phase, summary.transactions);
+        let written = ledger.fates.get(&phase).copied().unwrap_or_default();
+        vec![
+            ("acknowledged transactions", counted.acknowledged, written.acknowledged),
+            ("refused transactions", counted.refused, written.refused),
+            ("transactions of unknown fate", counted.unknown, written.unknown),
+            ("acknowledged changes", summary.acknowledged.total(), ledger.answered_in(phase)),
+        ]
     }
 
     /// `collected.json` divides before from after elsewhere than the drain did, or than the topics

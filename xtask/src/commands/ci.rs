@@ -95,6 +95,11 @@ async fn all(ground: &Ground, args: &Ci) -> anyhow::Result<Count> {
         let mut unit = ground.cargo(&["test", "--workspace", "--quiet", "--no-fail-fast"]);
         total.add(tests(ground, "unit, property and golden tests", &mut unit).await?);
         browser(ground, &mut total).await?;
+        let start = Instant::now();
+        let mut self_test = ground.command(XTASK, &["self-test", "--events", "100000"]);
+        let caught = ground.ends(&mut self_test).await?;
+        told("self-test on a synthetic run", caught, start);
+        total.add(Count::one(caught));
         ignored(ground, args.full, &mut total).await?;
     }
     let mut e2e = vec!["test", "--package", "xtask", "--test", "e2e", "--", "--test-threads=1"];

@@ -1,6 +1,6 @@
 //! `cargo xtask runs`: the run directories, newest first.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use artifacts::RunDir;
 use serde_json::{Value, json};
@@ -13,12 +13,16 @@ use crate::{console, project, request};
 /// A step with `--run` as a path: it may be a name among the runs, `latest` included.
 pub(crate) fn found(mut command: StepCommand) -> anyhow::Result<StepCommand> {
     if let Some(run) = &mut command.args.run {
-        let known = [run.clone(), project::runs().join(&run)];
-        let there = known.into_iter().find(|path| path.join("run.json").exists());
-        let none = || Usage(format!("there is no run {}; cargo xtask runs lists them", run.display()));
-        *run = there.ok_or_else(none)?;
+        *run = path(run)?;
     }
     Ok(command)
+}
+
+/// The folder of a run that is given as a path or by its name.
+pub(super) fn path(run: &Path) -> Result<PathBuf, Usage> {
+    let known = [run.to_owned(), project::runs().join(run)];
+    let there = known.into_iter().find(|path| path.join("run.json").exists());
+    there.ok_or_else(|| Usage(format!("there is no run {}; cargo xtask runs lists them", run.display())))
 }
 
 /// One line per run: verdict, id, versions, stack, what was left out.

@@ -142,6 +142,20 @@ pub(crate) struct Runs {
     pub(crate) json: bool,
 }
 
+/// Flags of `self-test`.
+#[derive(Debug, Args)]
+pub(crate) struct SelfTest {
+    /// A run that held, by name or path; it is only read [default: a synthetic one]
+    #[arg(long, value_name = "DIR", conflicts_with = "events")]
+    pub(crate) run: Option<PathBuf>,
+    /// Events of the synthetic run, at least
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = whole::<u64>, allow_negative_numbers = true)]
+    pub(crate) events: u64,
+    /// Seed of every random decision
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole::<u64>, allow_negative_numbers = true)]
+    pub(crate) seed: u64,
+}
+
 /// Flags of `synth`.
 #[derive(Debug, Args)]
 pub(crate) struct Synth {

@@ -66,6 +66,7 @@ fn compress_ledger(cx: &Cx) -> anyhow::Result<()> {
     let mut input = File::open(&plain).map_err(Error::io("open", &plain))?;
     let output = File::create(&tmp).map_err(Error::io("create", &tmp))?;
     let mut encoder = zstd::Encoder::new(output, 3)?;
+    encoder.include_checksum(true)?;
     io::copy(&mut input, &mut encoder)
         .and_then(|_| encoder.finish())
         .and_then(|file| file.sync_all())
