@@ -85,6 +85,12 @@ impl Input {
         self.snapshots.iter().find(|(n, _)| *n == name).and_then(|(_, s)| s.as_ref().ok())
     }
 
+    /// Changes were made after the upgrade, and no event of one was read.
+    pub(crate) fn events_never_came_back(&self) -> bool {
+        let written = self.written.as_ref().is_ok_and(|curve| curve.first_after.is_some());
+        written && self.delivered.as_ref().is_ok_and(|curve| curve.first_after.is_none())
+    }
+
     /// The events that could be read.
     pub(crate) fn events(&self) -> &[Event] {
         self.events.as_deref().unwrap_or_default()

@@ -4,6 +4,7 @@
 //! again from the evidence, with the stack switched off.
 
 pub mod checks;
+mod compare;
 mod curves;
 pub mod error;
 mod input;
@@ -16,6 +17,7 @@ mod text;
 pub mod verify;
 mod views;
 
+pub use compare::{compare, index};
 pub use error::{Error, Result};
 pub use render::{Rendered, render};
 pub use self_test::self_test;

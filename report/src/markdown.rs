@@ -29,8 +29,22 @@ pub(crate) fn markdown(input: &Input) -> String {
         steps(&page),
         again(&page),
     ];
-    let text = sections.into_iter().filter(|s| !s.is_empty()).collect::<Vec<_>>().join("\n");
-    clip(&text, MAX_CHARS - 100)
+    clip(&bounded(sections.into_iter().filter(|s| !s.is_empty()).collect()), MAX_CHARS - 100)
+}
+
+/// All sections, or as many as fit: the longest is left out first, the verdict never.
+fn bounded(mut sections: Vec<String>) -> String {
+    let length = |text: &String| text.chars().count();
+    while sections.iter().map(length).sum::<usize>() + sections.len() > MAX_CHARS - 100 {
+        let Some(longest) = sections.iter_mut().skip(1).max_by_key(|text| length(text)) else { break };
+        let title = longest.lines().next().filter(|line| line.starts_with('#')).unwrap_or_default();
+        let short = format!("{title}\n\nToo long for a comment: see report.html.\n");
+        if length(&short) >= length(longest) {
+            break;
+        }
+        *longest = short;
+    }
+    sections.join("\n")
 }
 
 fn head(page: &Page) -> String {
@@ -168,7 +182,7 @@ fn steps(page: &Page) -> String {
     });
     let table = fit(lines, 6_000, "events.jsonl");
     format!(
-        "<details><summary>Steps</summary>\n\n{}\n\n| | step | result | took | of which waiting |\n|---|---|---|---:|---:|\n{table}\n</details>\n",
+        "### Steps\n\n<details><summary>every step with its duration</summary>\n\n{}\n\n| | step | result | took | of which waiting |\n|---|---|---|---:|---:|\n{table}\n</details>\n",
         prose(&page.steps.total)
     )
 }
@@ -269,6 +283,16 @@ mod tests {
         assert_eq!(code(r#"{"a":"<b>"}"#), r#"`{"a":"<b>"}`"#);
         assert_eq!(code("a`|b"), "<code>a&#96;&#124;b</code>");
         assert_eq!(code("–"), "–");
+    }
+
+    #[test]
+    fn the_longest_section_goes_first_and_the_verdict_never() {
+        let section = |title: &str, chars: usize| format!("### {title}\n{}\n", "é".repeat(chars));
+        let all = vec![section("verdict", 30_000), section("a", 20_000), section("b", 25_000)];
+        let text = bounded(all.clone());
+        assert!(text.starts_with(&all[0]) && text.contains(&all[1]), "{}", text.len());
+        assert!(text.ends_with("### b\n\nToo long for a comment: see report.html.\n"));
+        assert_eq!(bounded(all[..2].to_vec()), all[..2].join("\n"));
     }
 
     #[test]

@@ -13,8 +13,9 @@ use crate::{junit, markdown, text};
 /// The most bytes of `report.html`.
 pub const MAX_HTML_BYTES: usize = 1_000_000;
 
-const TEMPLATES: [(&str, &str); 12] = [
+const TEMPLATES: [(&str, &str); 16] = [
     ("style.css", include_str!("../templates/style.css")),
+    ("head.html", include_str!("../templates/head.html")),
     ("components.html", include_str!("../templates/components.html")),
     ("verdict.html", include_str!("../templates/verdict.html")),
     ("numbers.html", include_str!("../templates/numbers.html")),
@@ -25,7 +26,10 @@ const TEMPLATES: [(&str, &str); 12] = [
     ("timeline.html", include_str!("../templates/timeline.html")),
     ("steps.html", include_str!("../templates/steps.html")),
     ("reproduce.html", include_str!("../templates/reproduce.html")),
+    ("words.html", include_str!("../templates/words.html")),
     ("base.html", include_str!("../templates/base.html")),
+    ("compare.html", include_str!("../templates/compare.html")),
+    ("index.html", include_str!("../templates/index.html")),
 ];
 
 /// The files that were written.
@@ -77,7 +81,7 @@ fn html(input: &Input) -> Result<String> {
     Ok(html)
 }
 
-fn templates() -> std::result::Result<Tera, tera::Error> {
+pub(crate) fn templates() -> std::result::Result<Tera, tera::Error> {
     let mut tera = Tera::new();
     tera.set_escape_fn(text::escape_html);
     tera.add_raw_templates(TEMPLATES)?;
@@ -85,7 +89,7 @@ fn templates() -> std::result::Result<Tera, tera::Error> {
 }
 
 /// The error with its causes, which name template and line.
-fn template_error(error: tera::Error) -> Error {
+pub(crate) fn template_error(error: tera::Error) -> Error {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(&error);
     while let Some(cause) = source {

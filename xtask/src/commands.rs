@@ -1,6 +1,7 @@
 //! One module per command; this one chooses.
 
 mod ci;
+mod compare;
 mod completions;
 mod confirm;
 mod connector;
@@ -13,6 +14,7 @@ mod ping;
 mod ps;
 mod replication;
 mod runs;
+mod screenshots;
 mod self_test;
 mod status;
 mod step;
@@ -61,6 +63,8 @@ pub(crate) fn dispatch() -> anyhow::Result<Outcome> {
             Command::SelfTest(args) => self_test::run(&args).await,
             Command::Synth(args) => synth::run(&args).await,
             Command::Images(args) => images::run(&args).await,
+            Command::Compare(args) => compare::run(&args),
+            Command::Screenshots(args) => screenshots::run(&args).await,
             Command::Tidy(args) => tidy::run(&args),
             Command::Ci(args) => ci::run(&args, Signals::listen()?).await,
             Command::Completions { shell } => Ok(completions::print(shell)),

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use around::{
-    Destructive, Down, DropSlot, Events, Images, Logs, Look, Name, Runs, SelfTest, Server, Shell, Slots,
-    Synth,
+    Compare, Destructive, Down, DropSlot, Events, Images, Logs, Look, Name, Runs, Screenshots, SelfTest,
+    Server, Shell, Slots, Synth,
 };
 
 use crate::steps::StepCommand;
@@ -81,6 +81,12 @@ pub(crate) enum Command {
     /// List the run directories with their verdicts, newest first
     #[command(after_help = "Example: cargo xtask runs --name lab")]
     Runs(Runs),
+    /// Write two runs side by side as one page: verdicts, checks, counts, downtimes, durations, set-up
+    #[command(after_help = "Example: cargo xtask compare latest 20261122T231125Z-b-15-16-no-rebase-offsets")]
+    Compare(Compare),
+    /// Take the picture of a report that the README shows, by headless Chromium
+    #[command(after_help = "Example: cargo xtask screenshots --run latest")]
+    Screenshots(Screenshots),
     /// Delete the files of the old server after an upgrade in place; there is no way back then
     #[command(after_help = "Example: cargo xtask decommission --yes")]
     Decommission(Destructive),

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use artifacts::run::Tool;
 use xshell::{Shell, cmd};
 
@@ -15,6 +16,18 @@ pub(crate) fn root() -> PathBuf {
 /// The folder that holds the run directories: `PG_CDC_RUNS`, else `runs` in the checkout.
 pub(crate) fn runs() -> PathBuf {
     std::env::var_os("PG_CDC_RUNS").map_or_else(|| root().join("runs"), PathBuf::from)
+}
+
+/// Writes a page whole or not at all: somebody may be writing the same one.
+///
+/// # Errors
+/// The file cannot be written.
+pub(crate) fn write_whole(path: &Path, text: &str) -> anyhow::Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}", std::process::id()));
+    std::fs::write(&name, text)
+        .and_then(|()| std::fs::rename(&name, path))
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Version and revision of the tool.

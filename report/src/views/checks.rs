@@ -80,10 +80,10 @@ fn check(check: &CheckResult, limits: Limits) -> Check {
         verdict: check.verdict.to_string(),
         open: check.verdict != Verdict::Held,
         compared: number(check.compared),
-        summary: clip(&check.summary, limits.chars.max(200)),
+        summary: clip(&check.summary, limits.chars.max(600)),
         evidence: check.evidence.iter().take(shown).map(|e| ground(e, limits)).collect(),
         more: (hidden > 0).then(|| format!("{hidden} more in findings.json")),
-        remedy: check.remedy.as_ref().map(|r| clip(r, limits.chars.max(200))),
+        remedy: check.remedy.as_ref().map(|r| clip(r, limits.chars.max(600))),
     }
 }
 

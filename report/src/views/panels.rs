@@ -9,7 +9,7 @@ use super::plot::{self, Scale, px};
 use super::timeline::{LEFT, RIGHT};
 use crate::curves::{Curve, MAX_POINTS};
 use crate::input::Input;
-use crate::text::{bytes, number};
+use crate::text::{bytes, duration, number};
 
 const GAP: f64 = 34.0;
 
@@ -174,7 +174,25 @@ fn changes(input: &Input, x: Scale, top: f64, bottom: f64) -> Option<Panel> {
         let last = points.last().map(|(_, n)| (RIGHT, y.at(*n as f64)));
         panel.lines.push(Line { d: plot::path(drawn.chain(last)), class });
     }
+    downtime(input, x, bottom, &mut panel);
     Some(panel)
+}
+
+/// From the last event before the cut to the first one after it, as a bracket.
+fn downtime(input: &Input, x: Scale, bottom: f64, panel: &mut Panel) {
+    let Ok(curve) = &input.delivered else { return };
+    let Some(from) = curve.last_before.map(|from| x.at(from as f64)) else { return };
+    let (to, text) = match (curve.first_after, curve.gap_ms()) {
+        (None, _) if input.events_never_came_back() => {
+            (RIGHT - 6.0, "event downtime: no event of a change after the upgrade".to_owned())
+        }
+        (Some(to), Some(gap)) => (x.at(to as f64), format!("event downtime {}", duration(gap))),
+        _ => return,
+    };
+    let y = bottom - 12.0;
+    let ends = [(from, y - 4.0), (from, y + 4.0), (from, y), (to, y), (to, y - 4.0), (to, y + 4.0)];
+    panel.lines.push(Line { d: plot::path(ends), class: "downtime" });
+    panel.labels.push(Label { x: px(from + 6.0), y: px(y - 5.0), text, anchor: "start" });
 }
 
 /// Each server has its own scale: positions of two histories do not share one.

@@ -217,7 +217,7 @@ fn pause(input: &Input, x: Scale) -> Option<Pause> {
         x: px(from),
         width: px(to - from),
         text_x: px(from + 4.0),
-        label: format!("no writes for {}", duration(gap)),
+        label: format!("write downtime {}", duration(gap)),
     })
 }
 

@@ -58,9 +58,12 @@ pub(crate) fn view(input: &Input) -> View {
     match &input.findings {
         Ok(findings) => {
             let (class, meaning) = match findings.verdict {
-                Verdict::Held => {
-                    ("held", "Every check was made on recorded evidence and none found a fault.")
-                }
+                Verdict::Held => (
+                    "held",
+                    "The new database holds what the topics say, the stored offset was a position of the new \
+                         server, and changes still flow. Every check was made on recorded evidence and none found \
+                         a fault.",
+                ),
                 Verdict::Broken => ("broken", "At least one check found a fault, with evidence."),
                 Verdict::Unknown => ("unknown", "Nothing was proven: this is neither a pass nor a fault."),
             };
@@ -79,8 +82,8 @@ pub(crate) fn view(input: &Input) -> View {
         Err(why) => View {
             word: "NO VERDICT YET".into(),
             class: "unknown",
-            sentence: format!("{}.", shorten(why, 2 * MAX_CHARS)),
-            meaning: "What was observed so far is below.",
+            sentence: format!("{}.", stopped(input.events()).unwrap_or_else(|| shorten(why, 2 * MAX_CHARS))),
+            meaning: "Nothing was decided: this is neither a pass nor a fault. What was observed so far is below.",
             alerts,
             facts,
             columns: COLUMNS,
@@ -102,8 +105,8 @@ fn sentence(input: &Input, findings: &Findings) -> String {
             number(total.repeated)
         ),
         Verdict::Held => format!(
-            "all {} arrived exactly once, in order, and the new database holds what the topics say",
-            count(total.acknowledged, "acknowledged change")
+            "no change was lost: all {} arrived once, in order",
+            count(total.acknowledged, "committed change")
         ),
         Verdict::Broken => broken(input, findings),
         Verdict::Unknown => {
@@ -193,6 +196,13 @@ fn fault(check: &CheckResult) -> String {
     text.to_owned()
 }
 
+/// Why there is no verdict, when a step is the reason.
+fn stopped(events: &[Event]) -> Option<String> {
+    let failed = |e: &&Event| matches!(e.kind, EventKind::StepFinished { result: StepResult::Failed, .. });
+    let step = events.iter().rfind(failed)?.step.as_deref()?;
+    Some(format!("the rehearsal ended at the step {}, which failed", clip(step, 60)))
+}
+
 fn alerts(events: &[Event]) -> Vec<String> {
     let failed = events.iter().filter_map(|e| match &e.kind {
         EventKind::StepFinished { result: StepResult::Failed, error, .. } => {
@@ -229,10 +239,23 @@ fn facts(input: &Input) -> Vec<Fact> {
         facts.push(fact("checks held", value, "", held < findings.checks.len()));
     }
     if let Some(gap) = input.written.as_ref().ok().and_then(|c| c.gap_ms()) {
-        facts.push(fact("writes stopped", duration(gap), "last commit before to first after", false));
+        facts.push(fact(
+            "write downtime",
+            duration(gap),
+            "last commit before the upgrade to first after",
+            false,
+        ));
+    }
+    if input.events_never_came_back() {
+        facts.push(fact("event downtime", "no end".into(), "no event of a change after the upgrade", true));
     }
     if let Some(gap) = input.delivered.as_ref().ok().and_then(|c| c.gap_ms()) {
-        facts.push(fact("no events for", duration(gap), "last event before to first after", false));
+        facts.push(fact(
+            "event downtime",
+            duration(gap),
+            "last event before the upgrade to first after",
+            false,
+        ));
     }
     if let Some(looks) = input.course.as_ref().ok().map(|course| &course.looks).filter(|l| l.total > 0) {
         let value = format!("{} of {}", number(looks.running), number(looks.total));

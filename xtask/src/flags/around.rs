@@ -170,6 +170,34 @@ pub(crate) struct Synth {
     pub(crate) seed: u64,
 }
 
+/// Flags of `compare`.
+#[derive(Debug, Args)]
+pub(crate) struct Compare {
+    /// The run on the left: a run directory, or its name among the runs
+    #[arg(value_name = "RUN")]
+    pub(crate) left: PathBuf,
+    /// The run on the right
+    #[arg(value_name = "OTHER")]
+    pub(crate) right: PathBuf,
+    /// The page to write [default: in the folder of the runs, named by both]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// Flags of `screenshots`.
+#[derive(Debug, Args)]
+pub(crate) struct Screenshots {
+    /// The run: a run directory, or its name among the runs
+    #[arg(long, value_name = "DIR", default_value = "latest")]
+    pub(crate) run: PathBuf,
+    /// The picture to write [default: docs/report.png]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Install nothing: end with the command to run when Chromium is missing
+    #[arg(long)]
+    pub(crate) no_install: bool,
+}
+
 /// A shell that completions can be printed for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Shell {
