@@ -60,9 +60,8 @@ pub(crate) fn view(input: &Input) -> View {
             let (class, meaning) = match findings.verdict {
                 Verdict::Held => (
                     "held",
-                    "The new database holds what the topics say, the stored offset was a position of the new \
-                         server, and changes still flow. Every check was made on recorded evidence and none found \
-                         a fault.",
+                    "The new database holds what the topics say, and changes still flow. Every check was made on \
+                         recorded evidence and none found a fault.",
                 ),
                 Verdict::Broken => ("broken", "At least one check found a fault, with evidence."),
                 Verdict::Unknown => ("unknown", "Nothing was proven: this is neither a pass nor a fault."),
