@@ -35,3 +35,17 @@ fn without_a_rebased_offset() {
     let after = found.counts.by_phase["after"];
     assert_eq!((after.delivered, after.missing), (0, after.acknowledged));
 }
+
+/// Runs that never ran, one beside the other.
+#[test]
+fn synthetic_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let runs = [1, 2].map(|seed| folder.path().join(format!("synthetic-{seed}")));
+    for (out, seed) in runs.iter().zip(["1", "2"]) {
+        expect(0, &format!("synth --events 2000 --seed {seed} --out {}", out.display()));
+        expect(0, &format!("verify --run {}", out.display()));
+        let found = findings(&artifacts::RunDir::open(out).unwrap());
+        assert_eq!(found.verdict, Verdict::Held, "{:?}", not_held(&found));
+    }
+    expect(0, &format!("compare {} {}", runs[0].display(), runs[1].display()));
+}

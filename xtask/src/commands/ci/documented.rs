@@ -14,7 +14,8 @@ pub(super) const TYPED: &str = "PG_CDC_TYPED";
 /// Run by `ci` itself.
 const OURS: [&str; 2] = ["ci", "tidy"];
 /// What a test may choose as it likes: how much is done, where, and in which form it is told.
-const FREE: [&str; 8] = ["name", "run", "changes", "rate", "clients", "keep_up", "yes", "json"];
+const FREE: [&str; 11] =
+    ["name", "run", "out", "changes", "events", "seed", "rate", "clients", "keep_up", "yes", "json"];
 
 /// The commands of the documents, with their places, that nobody has typed.
 pub(super) fn untyped(root: &Path, typed: &str) -> anyhow::Result<Vec<String>> {
