@@ -1,4 +1,5 @@
-//! Writes `native/maven.sha256` anew: every file that `native/pom.xml` leads to, with its sum.
+//! Writes `native/maven.sha256` and `native/zookeeper.sha256` anew: every file that `native/pom.xml` and
+//! `native/zookeeper.pom.xml` lead to, with its sum.
 //!
 //! `cargo run -p stack --example pin`, after a change of the pom; then read the difference.
 //! The sums of `native/postgresql.list` are changed by hand: a wrong one is refused with the right
@@ -11,12 +12,17 @@ use anyhow::{Context, ensure};
 use artifacts::seal::sha256_file;
 
 fn main() -> anyhow::Result<()> {
+    pin("pom.xml", "maven.sha256")?;
+    pin("zookeeper.pom.xml", "zookeeper.sha256")
+}
+
+fn pin(pom: &str, list: &str) -> anyhow::Result<()> {
     let native = Path::new(env!("CARGO_MANIFEST_DIR")).join("native");
     let dir = tempfile::tempdir()?;
     let libs = dir.path().join("libs");
     let status = Command::new("mvn")
         .args(["-B", "-ntp", "-C", "-f"])
-        .arg(native.join("pom.xml"))
+        .arg(native.join(pom))
         .arg(format!("-Dmaven.repo.local={}", dir.path().join("repository").display()))
         .args(["dependency:copy-dependencies", "-DincludeScope=runtime"])
         .arg(format!("-DoutputDirectory={}", libs.display()))
@@ -30,6 +36,6 @@ fn main() -> anyhow::Result<()> {
     files.sort_unstable();
     let lines = files.iter().map(|name| Ok(format!("{}  {name}\n", sha256_file(&libs.join(name))?)));
     let text = lines.collect::<anyhow::Result<String>>()?;
-    let list = native.join("maven.sha256");
+    let list = native.join(list);
     std::fs::write(&list, text).with_context(|| format!("cannot write {}", list.display()))
 }

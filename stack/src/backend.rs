@@ -35,6 +35,8 @@ pub struct Endpoints {
     pub postgres: BTreeMap<Role, PostgresEndpoint>,
     /// `127.0.0.1:PORT`
     pub kafka: String,
+    /// `127.0.0.1:PORT`; none without ZooKeeper.
+    pub zookeeper: Option<String>,
     /// `http://127.0.0.1:PORT`
     pub connect: String,
 }
@@ -61,6 +63,7 @@ impl Endpoints {
         Self {
             postgres: BTreeMap::new(),
             kafka: "127.0.0.1:PORT".into(),
+            zookeeper: None,
             connect: "http://127.0.0.1:PORT".into(),
         }
     }
@@ -101,14 +104,15 @@ impl Stack {
 
     /// Provisions, starts (or re-uses) Kafka and Kafka Connect, and always starts a fresh server
     /// of major version `from`: clusters of earlier rehearsals are stopped and deleted. Begins a
-    /// new [`generation`](Self::generation). Works after a crash of anything.
+    /// new [`generation`](Self::generation). Works after a crash of anything. With `zookeeper`, Kafka is of the
+    /// last line that has no controller of its own; one that ran otherwise begins without its topics.
     ///
     /// # Errors
     /// [`Error::Preflight`] when something is missing on this machine; a component that does not
     /// become ready, with the last lines of its log.
-    pub async fn up(&mut self, from: u32, to: u32, observer: &Shared) -> Result<()> {
+    pub async fn up(&mut self, from: u32, to: u32, zookeeper: bool, observer: &Shared) -> Result<()> {
         let Backend::Native(native) = &mut self.backend;
-        native.up(from, to, observer).await
+        native.up(from, to, zookeeper, observer).await
     }
 
     /// Restarts what has died; deletes nothing. A server that was stopped on purpose stays so.
@@ -272,6 +276,15 @@ impl Stack {
     pub fn endpoints(&self) -> Endpoints {
         let Backend::Native(native) = &self.backend;
         native.endpoints()
+    }
+
+    /// The version that ZooKeeper answers; none when the stack runs without.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn zookeeper(&self) -> Result<Option<String>> {
+        let Backend::Native(native) = &self.backend;
+        native.zookeeper().await
     }
 
     /// The stack's passwords.

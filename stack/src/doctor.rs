@@ -50,6 +50,7 @@ pub(crate) fn check(paths: &Paths, options: &Options) -> Vec<Check> {
         checks.push(program(need, needed.contains(&need), options));
     }
     checks.push(folder("Kafka and Debezium", Some(kafka), &[Need::Maven]));
+    checks.push(folder("Kafka with ZooKeeper", Some(Kafka::with_zookeeper().home(paths)), &[Need::Maven]));
     for major in MAJORS {
         let name = format!("PostgreSQL {major}");
         checks.push(match Source::of(major) {

@@ -68,7 +68,7 @@ pub async fn build_offline(generator: &Path, install: bool) -> Result<Vec<String
     let provision = Provision { paths: &paths, install, observer: &observer };
     answering(&observer).await?;
     let majors = ["POSTGRES_OLD", "POSTGRES_NEW"].map(|name| major(version(name)));
-    let tools = provision.tools(&majors).await?;
+    let tools = provision.tools(&majors, false).await?;
     let base = base(&provision).await?;
     let inputs = inputs(&base, &tools, generator)?;
     let mut outdated = Vec::new();

@@ -25,7 +25,7 @@ pub(crate) struct Ports {
     pub(crate) postgres_new: u16,
     /// Kafka's clients.
     pub(crate) kafka: u16,
-    /// Kafka's controller.
+    /// Kafka's controller: its own, or ZooKeeper.
     pub(crate) controller: u16,
     /// Kafka Connect.
     pub(crate) connect: u16,

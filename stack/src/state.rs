@@ -79,6 +79,9 @@ pub(crate) struct Tools {
     pub(crate) java: Java,
     /// `libs` and `plugins` of Kafka, Kafka Connect and Debezium.
     pub(crate) kafka: KafkaTools,
+    /// The broker that runs instead of Kafka's own when ZooKeeper is asked for.
+    #[serde(default)]
+    pub(crate) zookeeper: Option<ZooKeeperTools>,
     /// Folder with a class archive per service: the JVMs start in a third of the time. None when
     /// they could not be made.
     pub(crate) archives: Option<PathBuf>,
@@ -104,6 +107,17 @@ pub(crate) struct KafkaTools {
     pub(crate) kafka_version: String,
     /// `3.6.3.Final`
     pub(crate) debezium_version: String,
+}
+
+/// Kafka of the last line with ZooKeeper, and ZooKeeper.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ZooKeeperTools {
+    /// Folder with `libs`.
+    pub(crate) home: PathBuf,
+    /// `3.9.1`
+    pub(crate) kafka_version: String,
+    /// `3.8.4`
+    pub(crate) zookeeper_version: String,
 }
 
 /// PostgreSQL of one major version.

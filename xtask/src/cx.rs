@@ -146,8 +146,10 @@ pub(crate) fn login(stack: &Stack, database: &str, role: Role, who: Who) -> anyh
 
 /// The first component that has died, with the end of its log: what is waited for cannot come.
 pub(crate) fn dead(stack: &Stack, role: Role) -> Option<String> {
+    let zookeeper = stack.endpoints().zookeeper.map(|_| "zookeeper".to_owned());
     let services = ["kafka".to_owned(), "connect".to_owned(), format!("postgres-{role}")];
-    let dead = services.into_iter().find(|name| !stack.service(name).is_some_and(|s| s.alive))?;
+    let dead =
+        services.into_iter().chain(zookeeper).find(|name| !stack.service(name).is_some_and(|s| s.alive))?;
     Some(format!(
         "{dead} has ended, begin anew with: cargo xtask up; the end of its log:\n{}",
         stack.last_log_lines(&dead)

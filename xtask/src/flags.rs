@@ -148,6 +148,16 @@ pub(crate) enum Ports {
     Standard,
 }
 
+/// Who controls Kafka.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kafka {
+    /// Kafka itself
+    Kraft,
+    /// ZooKeeper, with the last line of Kafka that can do without KRaft
+    #[value(name = "zookeeper")]
+    ZooKeeper,
+}
+
 /// How the upgrade is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum UpgradeOption {
@@ -222,6 +232,9 @@ pub(crate) struct RehearsalArgs {
     /// behind [default: ahead]
     #[arg(long, value_enum)]
     pub(crate) lsn_case: Option<LsnCase>,
+    /// Who controls Kafka; a stack that ran it otherwise begins without its topics [default: kraft]
+    #[arg(long, value_enum)]
+    pub(crate) kafka: Option<Kafka>,
     /// Safeguards to leave out, separated by commas: writers-first, fence, drain, stop-connector,
     /// keep-publication, repoint-connector, rebase-offsets
     #[arg(long, value_delimiter = ',', value_name = "SAFEGUARD", value_parser = trimmed)]

@@ -73,7 +73,14 @@ fn fill(command: &str, role: Role, info: &Run, stack: &Stack) -> String {
         ("{fingerprints}", fingerprints.join("\n")),
         ("{psql}", format!("psql -h {host} -p {port} -U postgres -d {}", names.database)),
         ("{connector}", format!("{}/connectors/{}", endpoints.connect, names.connector)),
-        ("{start-stack}", format!("start PostgreSQL {}, Kafka and Kafka Connect", info.from)),
+        (
+            "{start-stack}",
+            format!(
+                "start PostgreSQL {}, {}Kafka and Kafka Connect",
+                info.from,
+                if info.kafka == "zookeeper" { "ZooKeeper, " } else { "" }
+            ),
+        ),
         ("{start-new}", format!("start PostgreSQL {} on port {port}", info.to)),
         ("{workload}", generator::options(&info.workload).join(" ")),
         (

@@ -9,7 +9,9 @@ use artifacts::{RunDir, SCHEMA, row, time};
 use stack::Stack;
 
 use crate::exit::Usage;
-use crate::flags::{LsnCase, Offsets, RehearsalArgs, StackArgs, Transfer, UpgradeOption, WorkloadArgs};
+use crate::flags::{
+    Kafka, LsnCase, Offsets, RehearsalArgs, StackArgs, Transfer, UpgradeOption, WorkloadArgs,
+};
 use crate::{project, steps};
 
 const MAJORS: [u32; 4] = [15, 16, 17, 18];
@@ -44,7 +46,7 @@ pub(crate) fn new_run(args: &RehearsalArgs, stack: &StackArgs) -> anyhow::Result
         transfer: transfer(args)?,
         lsn_case: flag(lsn_case(args)?),
         stack: StackName { name: stack.name.clone(), kind: "native".into() },
-        kafka: "kraft".into(),
+        kafka: flag(args.kafka.unwrap_or(Kafka::Kraft)),
         format: "json".into(),
         names: names(1),
         as_written: args.as_written,
@@ -243,6 +245,7 @@ pub(crate) fn contradictions(info: &Run, args: &RehearsalArgs) -> anyhow::Result
         ("--from", args.from.map(|v| text(&v)), text(&info.from)),
         ("--to", args.to.map(|v| text(&v)), text(&info.to)),
         ("--lsn-case", args.lsn_case.map(flag), info.lsn_case.clone()),
+        ("--kafka", args.kafka.map(flag), info.kafka.clone()),
         ("--changes", w.changes.map(|v| text(&v)), or_none(kept.changes.map(|v| text(&v)))),
         ("--rate", w.rate.map(|v| text(&v)), text(&kept.rate)),
         ("--duration", w.duration.map(|v| text(&v)), or_none(kept.duration_s.map(|v| text(&v)))),

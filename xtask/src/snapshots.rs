@@ -46,7 +46,11 @@ pub(crate) async fn take(cx: &mut Cx, name: &str, role: Role, pending: Pending) 
     let topics = seen.or_default("/topics", topics(&kafka, &names.prefix).await);
     let sequences = seen.or_default("/sequences", pg.sequences().await);
     let roles = seen.or_default("/roles", pg.roles().await);
-    let settings = seen.or_default("/settings", pg.settings().await);
+    let mut settings = seen.or_default("/settings", pg.settings().await);
+    let controller = seen.or_none("/settings/kafka.controller", kafka.controller().await);
+    settings.extend(controller.map(|who| ("kafka.controller".to_owned(), who.to_owned())));
+    let broker = cx.info.versions.get("kafka").cloned();
+    settings.extend(broker.map(|version| ("kafka.version".to_owned(), version)));
     let audit = seen.or_none("/audit", pg.audit().await).flatten();
     let server = pg.server().await?;
     let attributed = attribute(cx, name, offset.as_ref(), &slot, &server.position)?;

@@ -5,6 +5,9 @@ use std::time::{Duration, Instant};
 
 use artifacts::drain::Offsets;
 use artifacts::snapshot::Bounds;
+use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::ClientConfig;
 use rdkafka::consumer::Consumer as _;
 
 use super::reader::{self, Consumer};
@@ -78,6 +81,43 @@ impl Client {
         let bounds = self.bounds(topics).await?;
         let ends = |of_topic: BTreeMap<i32, Bounds>| of_topic.into_iter().map(|(p, b)| (p, b.end)).collect();
         Ok(bounds.into_iter().map(|(topic, of_topic)| (topic, ends(of_topic))).collect())
+    }
+
+    /// Who controls the cluster, as its first broker is configured: `kraft` or `zookeeper`.
+    ///
+    /// # Errors
+    /// No broker answers.
+    pub async fn controller(&self) -> Result<&'static str> {
+        let start = Instant::now();
+        let metadata = |consumer: &Consumer| {
+            Ok(consumer.fetch_metadata(None, ANSWER)?.brokers().first().map(|b| b.id()))
+        };
+        let broker = self.ask("find a broker", metadata).await?.unwrap_or_default();
+        let failed = |cause: String| Error::Request {
+            action: format!("read the configuration of broker {broker}"),
+            brokers: self.brokers.clone(),
+            cause,
+        };
+        let client: AdminClient<DefaultClientContext> = ClientConfig::new()
+            .set("bootstrap.servers", &self.brokers)
+            .create()
+            .map_err(|e| failed(e.to_string()))?;
+        let options = AdminOptions::new().request_timeout(Some(ANSWER));
+        let answer = client.describe_configs([&ResourceSpecifier::Broker(broker)], &options).await;
+        let mut answer = answer.map_err(|e| failed(e.to_string()))?;
+        let config = answer.pop().ok_or_else(|| failed("no answer".into()))?;
+        let config = config.map_err(|e| failed(e.to_string()))?;
+        let set =
+            |name| config.get(name).and_then(|entry| entry.value.as_deref()).is_some_and(|v| !v.is_empty());
+        let controller = match (set("process.roles"), set("zookeeper.connect")) {
+            (true, _) => "kraft",
+            (false, true) => "zookeeper",
+            (false, false) => {
+                return Err(failed("neither process.roles nor zookeeper.connect is set".into()));
+            }
+        };
+        self.report("controller of Kafka", controller, start);
+        Ok(controller)
     }
 
     /// The bounds of a topic as soon as it exists.

@@ -73,7 +73,8 @@ async fn throw_away(paths: &Paths, dir: &Path, archives: &Path, tools: &Tools) -
         options: Options { name: "classes".into(), install: false, standard_ports: false },
         dir: dir.into(),
         daemons: Daemons::new(dir),
-        state: Some(State::new(0, 0, ports, "C".into(), tools.clone())),
+        // Those of the stacks with ZooKeeper start without: only Connect is the same.
+        state: Some(State::new(0, 0, ports, "C".into(), Tools { zookeeper: None, ..tools.clone() })),
         secrets: Secrets::random(),
         secrets_lost: false,
         reserved,

@@ -1,4 +1,4 @@
-//! Kafka (KRaft, one node) and Kafka Connect (distributed mode, one worker).
+//! Kafka (one node) and Kafka Connect (distributed mode, one worker).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use rand::RngExt;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
-use super::{CONNECT, KAFKA, Native};
+use super::{CONNECT, KAFKA, Native, zookeeper};
 use crate::command::{Command, SHORT};
 use crate::daemon::Spec;
 use crate::error::{Error, Result};
@@ -34,9 +34,14 @@ impl Native {
             let main = ["org.apache.kafka.connect.cli.ConnectDistributed".to_owned(), config];
             self.spawn_jvm(state, CONNECT, CONNECT_HEAP, &log4j, &main, state.ports.connect)?;
         }
+        if state.tools.zookeeper.is_some() {
+            self.start_zookeeper(state, observer).await?;
+        }
         if self.daemons.find(KAFKA).is_none() {
             let (config, log4j) = self.write_kafka_config(state)?;
-            self.format(state, &config, observer).await?;
+            if state.tools.zookeeper.is_none() {
+                self.format(state, &config, observer).await?;
+            }
             let main = ["kafka.Kafka".to_owned(), config];
             self.spawn_jvm(state, KAFKA, KAFKA_HEAP, &log4j, &main, state.ports.kafka)?;
         }
@@ -57,7 +62,7 @@ impl Native {
         Ok(())
     }
 
-    fn spawn_jvm(
+    pub(super) fn spawn_jvm(
         &self,
         state: &State,
         service: &str,
@@ -71,12 +76,18 @@ impl Native {
         remove_dir(&tmp)?;
         create_dir(&tmp)?;
         let mut args = jvm_flags(heap, &tmp);
+        let zookeeper = state.tools.zookeeper.as_ref().filter(|_| service != CONNECT);
         args.extend(match &self.record {
+            // There is no archive of these jars.
+            _ if zookeeper.is_some() => None,
             Some(folder) => Some(format!("-XX:ArchiveClassesAtExit={}", archive(folder, service))),
             None => shared_archive(state, service),
         });
         args.push(format!("-Dlog4j2.configurationFile={}", log4j.display()));
-        args.extend(["-cp".into(), class_path(&state.tools.kafka.home)?]);
+        args.extend([
+            "-cp".into(),
+            class_path(zookeeper.map_or(&state.tools.kafka.home, |tools| &tools.home))?,
+        ]);
         args.extend_from_slice(main);
         self.daemons.spawn(&Spec {
             service: service.into(),
@@ -91,14 +102,18 @@ impl Native {
 
     fn write_kafka_config(&self, state: &State) -> Result<(String, PathBuf)> {
         let data = self.dir.join(KAFKA).join("data");
-        self.write_config(KAFKA, &kafka_properties(&state.ports, &data))
+        let controller = match state.tools.zookeeper {
+            Some(_) => zookeeper::broker(&state.ports),
+            None => kraft(&state.ports),
+        };
+        self.write_config(KAFKA, &(controller + &kafka_properties(&data)))
     }
 
     fn write_connect_config(&self, state: &State) -> Result<(String, PathBuf)> {
         self.write_config(CONNECT, &connect_properties(&state.ports, &state.tools.kafka.home.join("plugins")))
     }
 
-    fn write_config(&self, service: &str, properties: &str) -> Result<(String, PathBuf)> {
+    pub(super) fn write_config(&self, service: &str, properties: &str) -> Result<(String, PathBuf)> {
         let dir = self.dir.join(service);
         // Kafka's topics hold the connector's password.
         create_private_dir(&dir)?;
@@ -178,7 +193,7 @@ fn cluster_id() -> String {
     std::iter::once(first).chain(middle).chain([last]).map(char::from).collect()
 }
 
-fn kafka_properties(ports: &Ports, data: &Path) -> String {
+fn kraft(ports: &Ports) -> String {
     let (kafka, controller) = (ports.kafka, ports.controller);
     format!(
         "process.roles=broker,controller\n\
@@ -189,19 +204,25 @@ fn kafka_properties(ports: &Ports, data: &Path) -> String {
          listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
          controller.listener.names=CONTROLLER\n\
          inter.broker.listener.name=PLAINTEXT\n\
-         log.dirs={data}\n\
+         share.coordinator.state.topic.replication.factor=1\n\
+         share.coordinator.state.topic.min.isr=1\n\
+         # After a crash the node waits until its former self is given up.\n\
+         broker.heartbeat.interval.ms=1000\n\
+         broker.session.timeout.ms=5000\n"
+    )
+}
+
+/// What does not depend on who controls the cluster.
+fn kafka_properties(data: &Path) -> String {
+    format!(
+        "log.dirs={data}\n\
          num.partitions=1\n\
          offsets.topic.replication.factor=1\n\
          offsets.topic.num.partitions=1\n\
          transaction.state.log.replication.factor=1\n\
          transaction.state.log.min.isr=1\n\
          transaction.state.log.num.partitions=1\n\
-         share.coordinator.state.topic.replication.factor=1\n\
-         share.coordinator.state.topic.min.isr=1\n\
          group.initial.rebalance.delay.ms=0\n\
-         # After a crash the node waits until its former self is given up.\n\
-         broker.heartbeat.interval.ms=1000\n\
-         broker.session.timeout.ms=5000\n\
          # Evidence must not expire.\n\
          log.retention.ms=-1\n\
          log.cleaner.dedupe.buffer.size=16777216\n",
@@ -300,9 +321,13 @@ mod tests {
     fn everything_listens_on_loopback_only() {
         let ports =
             Ports { postgres_old: 1, postgres_new: 2, kafka: 3, controller: 4, connect: 5, standard: false };
-        let text = kafka_properties(&ports, Path::new("/d")) + &connect_properties(&ports, Path::new("/p"));
+        let text = kraft(&ports)
+            + &connect_properties(&ports, Path::new("/p"))
+            + &zookeeper::broker(&ports)
+            + &zookeeper::properties(&ports, Path::new("/z"));
         assert!(text.contains("listeners=PLAINTEXT://127.0.0.1:3,CONTROLLER://127.0.0.1:4"));
         assert!(text.contains("listeners=http://127.0.0.1:5"));
+        assert!(text.contains("clientPort=4\nclientPortAddress=127.0.0.1\nadmin.enableServer=false\n"));
         assert!(!text.contains("0.0.0.0") && !text.contains("localhost"));
     }
 }

@@ -5,14 +5,14 @@ use std::time::Duration;
 use artifacts::snapshot::Role;
 use rustix::process::Signal;
 
-use super::{CONNECT, KAFKA, Native, archive, first_signal, port_of, service_of};
+use super::{CONNECT, KAFKA, Native, WARM, ZOOKEEPER, archive, first_signal, port_of, service_of};
 use crate::backend::Down;
 use crate::daemon::ExitInfo;
 use crate::error::{Error, Result};
 use crate::observe::Shared;
 use crate::paths::{create_dir, remove_dir, require_open};
 use crate::ports::Ports;
-use crate::progress::Task;
+use crate::progress::{self, Task};
 use crate::provision::{self, Provision};
 use crate::state::State;
 
@@ -24,10 +24,10 @@ const STOP_FOR_GOOD: Duration = Duration::from_secs(5);
 
 impl Native {
     /// Provisions, starts or re-uses Kafka and Kafka Connect, and starts a fresh old server.
-    pub(crate) async fn up(&mut self, from: u32, to: u32, observer: &Shared) -> Result<()> {
+    pub(crate) async fn up(&mut self, from: u32, to: u32, zookeeper: bool, observer: &Shared) -> Result<()> {
         self.check_secrets()?;
         let provision = Provision { paths: &self.paths, install: self.options.install, observer };
-        let mut tools = provision.tools(&[from, to]).await?;
+        let mut tools = provision.tools(&[from, to], zookeeper).await?;
         tools.archives = archive::prepare(&provision, &tools).await;
         create_dir(&self.dir)?;
         require_open(
@@ -41,6 +41,14 @@ impl Native {
             .as_ref()
             .is_none_or(|state| state.tools.kafka != tools.kafka || state.tools.java != tools.java)
         {
+            self.stop_warm().await?;
+        }
+        if let Some(before) = kept.as_ref().filter(|state| state.tools.zookeeper != tools.zookeeper) {
+            let with = |zookeeper: bool| if zookeeper { "ZooKeeper" } else { "KRaft" };
+            let (was, will) = (with(before.tools.zookeeper.is_some()), with(zookeeper));
+            progress::line(&format!(
+                "Kafka ran with {was}; with {will} it begins without the topics of earlier runs"
+            ));
             self.stop_warm().await?;
         }
         let ports = self.settle_ports(kept.as_ref(), self.options.standard_ports)?;
@@ -151,7 +159,7 @@ impl Native {
         let services = self.daemons.services();
         let is_postgres = |s: &&String| s.starts_with("postgres-");
         let mut ended = 0;
-        for service in services.iter().filter(|s| *s != KAFKA && *s != CONNECT && !is_postgres(s)) {
+        for service in services.iter().filter(|s| !WARM.contains(&s.as_str()) && !is_postgres(s)) {
             ended += usize::from(self.daemons.stop(service, first_signal(service), STOP).await?.was_running);
         }
         for service in services.iter().filter(is_postgres) {
@@ -162,10 +170,10 @@ impl Native {
         Ok(ended)
     }
 
-    /// Stops Kafka Connect, then Kafka.
+    /// Stops Kafka Connect, then Kafka, then ZooKeeper.
     async fn stop_warm(&self) -> Result<usize> {
         let mut ended = 0;
-        for service in [CONNECT, KAFKA] {
+        for service in WARM {
             ended += usize::from(self.daemons.stop(service, first_signal(service), STOP).await?.was_running);
             self.daemons.sweep(Some(service)).await?;
         }
@@ -179,6 +187,7 @@ impl Native {
             let runs = |service: &str| self.daemons.find(service).is_some();
             let ports = &state.ports;
             ((port == ports.kafka || port == ports.controller) && runs(KAFKA))
+                || (port == ports.controller && runs(ZOOKEEPER))
                 || (port == ports.connect && runs(CONNECT))
                 || [Role::Old, Role::New].iter().any(|r| port == port_of(state, *r) && runs(&service_of(*r)))
         };

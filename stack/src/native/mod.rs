@@ -7,6 +7,7 @@ mod lifecycle;
 mod logs;
 mod pg_upgrade;
 mod upgrade;
+mod zookeeper;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,9 @@ use crate::state::{PostgresTools, Secrets, State, pgpass};
 
 const KAFKA: &str = "kafka";
 const CONNECT: &str = "connect";
+const ZOOKEEPER: &str = "zookeeper";
+/// In the order in which they are stopped.
+const WARM: [&str; 3] = [CONNECT, KAFKA, ZOOKEEPER];
 
 /// A stack of processes.
 pub(crate) struct Native {
@@ -92,7 +96,9 @@ impl Native {
             .iter()
             .map(|(major, t)| (format!("postgresql-{major}"), t.version.clone()))
             .collect();
-        versions.insert("kafka".into(), tools.kafka.kafka_version.clone());
+        let broker = tools.zookeeper.as_ref().map_or(&tools.kafka.kafka_version, |z| &z.kafka_version);
+        versions.insert("kafka".into(), broker.clone());
+        versions.extend(tools.zookeeper.iter().map(|z| ("zookeeper".into(), z.zookeeper_version.clone())));
         versions.insert("kafka-connect".into(), tools.kafka.kafka_version.clone());
         versions.insert("debezium".into(), tools.kafka.debezium_version.clone());
         versions.insert("java".into(), tools.java.version.clone());
@@ -115,6 +121,11 @@ impl Native {
         Endpoints {
             postgres: roles.iter().map(|role| (*role, server(*role))).collect(),
             kafka: format!("127.0.0.1:{}", state.ports.kafka),
+            zookeeper: state
+                .tools
+                .zookeeper
+                .is_some()
+                .then(|| format!("127.0.0.1:{}", state.ports.controller)),
             connect: format!("http://127.0.0.1:{}", state.ports.connect),
         }
     }

@@ -1,4 +1,5 @@
-//! Kafka, Kafka Connect and Debezium: what `native/pom.xml` names, by Maven.
+//! Kafka, Kafka Connect and Debezium: what `native/pom.xml` names, by Maven. Kafka with ZooKeeper, which
+//! `native/zookeeper.pom.xml` names, only when it is asked for.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,21 +10,37 @@ use crate::command::{DOWNLOAD, SHORT};
 use crate::error::{Error, Result};
 use crate::paths::{Paths, create_dir};
 use crate::progress::Task;
-use crate::state::KafkaTools;
+use crate::state::{KafkaTools, ZooKeeperTools};
 
 const POM: &str = include_str!("../../native/pom.xml");
 /// `sha256  file`, as sha256sum writes it; made by `cargo run -p stack --example pin`.
 const SUMS: &str = include_str!("../../native/maven.sha256");
 
-/// The pinned set.
+const ZOOKEEPER_POM: &str = include_str!("../../native/zookeeper.pom.xml");
+const ZOOKEEPER_SUMS: &str = include_str!("../../native/zookeeper.sha256");
+
+/// A pinned set.
+#[derive(Clone)]
 pub(crate) struct Kafka {
+    pom: &'static str,
+    sums: &'static str,
     folder: String,
 }
 
 impl Kafka {
-    /// The set that is part of this crate.
+    /// Kafka (KRaft), Kafka Connect and Debezium.
     pub(crate) fn pinned() -> Self {
-        Self { folder: format!("kafka-{}-{}", version("kafka"), short_hash(&format!("{POM}{SUMS}"))) }
+        Self::of("kafka", POM, SUMS)
+    }
+
+    /// The last line of Kafka that runs with ZooKeeper, and ZooKeeper.
+    pub(crate) fn with_zookeeper() -> Self {
+        Self::of("kafka-zookeeper", ZOOKEEPER_POM, ZOOKEEPER_SUMS)
+    }
+
+    fn of(name: &str, pom: &'static str, sums: &'static str) -> Self {
+        let folder = format!("{name}-{}-{}", version(pom, "kafka"), short_hash(&format!("{pom}{sums}")));
+        Self { pom, sums, folder }
     }
 
     /// Its folder in the cache: `libs` and `plugins`.
@@ -33,26 +50,43 @@ impl Kafka {
 
     /// What is in the cache, downloaded first if need be.
     pub(crate) async fn fetch(&self, provision: &Provision<'_>) -> Result<KafkaTools> {
+        Ok(KafkaTools {
+            home: self.get(provision).await?,
+            kafka_version: version(self.pom, "kafka").into(),
+            debezium_version: version(self.pom, "debezium").into(),
+        })
+    }
+
+    /// As [`Kafka::fetch`], of the set with ZooKeeper.
+    pub(crate) async fn fetch_zookeeper(&self, provision: &Provision<'_>) -> Result<ZooKeeperTools> {
+        Ok(ZooKeeperTools {
+            home: self.get(provision).await?,
+            kafka_version: version(self.pom, "kafka").into(),
+            zookeeper_version: version(self.pom, "zookeeper").into(),
+        })
+    }
+
+    async fn get(&self, provision: &Provision<'_>) -> Result<PathBuf> {
         let home = self.home(provision.paths);
         if !home.exists() {
             self.download(provision, &home).await?;
         }
-        Ok(KafkaTools {
-            home,
-            kafka_version: version("kafka").into(),
-            debezium_version: version("debezium").into(),
-        })
+        Ok(home)
     }
 
     async fn download(&self, provision: &Provision<'_>, home: &Path) -> Result<()> {
-        let what = format!("downloading Kafka {} and Debezium {}", version("kafka"), version("debezium"));
+        let plugin = (self.pom == POM).then(|| version(self.pom, "debezium"));
+        let beside = match plugin {
+            Some(debezium) => format!("Debezium {debezium}"),
+            None => format!("ZooKeeper {}", version(self.pom, "zookeeper")),
+        };
+        let what = format!("downloading Kafka {} and {beside}", version(self.pom, "kafka"));
         let task = Task::start(&what);
-        let unfinished = provision.unfinished("kafka")?;
+        let unfinished = provision.unfinished(&self.folder)?;
         let (root, pom) = (unfinished.path().join("home"), unfinished.path().join("pom.xml"));
-        let (libs, plugins) = (root.join("libs"), root.join("plugins"));
+        let libs = root.join("libs");
         create_dir(&libs)?;
-        create_dir(&plugins)?;
-        fs::write(&pom, POM).map_err(Error::io("write", &pom))?;
+        fs::write(&pom, self.pom).map_err(Error::io("write", &pom))?;
         let repository = provision.paths.cache.join("maven");
         unfinished
             .command("mvn")
@@ -63,28 +97,33 @@ impl Kafka {
             .args([format!("-DoutputDirectory={}", libs.display())])
             .run(&what, DOWNLOAD, &**provision.observer)
             .await?;
-        let folder = libs.clone();
-        blocking(move || verify_all(&folder, SUMS)).await?;
-        let plugin = libs.join(format!("debezium-connector-postgres-{}-plugin.tar.gz", version("debezium")));
-        unfinished
-            .command("tar")
-            .args(["-xzf"])
-            .args([&plugin])
-            .args(["--no-same-owner", "-C"])
-            .args([&plugins])
-            .run("unpacking Debezium", SHORT, &**provision.observer)
-            .await?;
-        fs::remove_file(&plugin).map_err(Error::io("remove", &plugin))?;
+        let (folder, sums) = (libs.clone(), self.sums);
+        blocking(move || verify_all(&folder, sums)).await?;
+        if let Some(debezium) = plugin {
+            let (archive, plugins) =
+                (format!("debezium-connector-postgres-{debezium}-plugin.tar.gz"), root.join("plugins"));
+            let archive = libs.join(archive);
+            create_dir(&plugins)?;
+            unfinished
+                .command("tar")
+                .args(["-xzf"])
+                .args([&archive])
+                .args(["--no-same-owner", "-C"])
+                .args([&plugins])
+                .run("unpacking Debezium", SHORT, &**provision.observer)
+                .await?;
+            fs::remove_file(&archive).map_err(Error::io("remove", &archive))?;
+        }
         unfinished.keep(&root, home)?;
         task.done();
         Ok(())
     }
 }
 
-/// The value of the property `<name>.version` of the pom.
-fn version(name: &str) -> &'static str {
+/// The value of the property `<name>.version` of a pom.
+fn version(pom: &'static str, name: &str) -> &'static str {
     let open = format!("<{name}.version>");
-    POM.split_once(&open).and_then(|(_, rest)| rest.split_once('<')).map_or("unknown", |(version, _)| version)
+    pom.split_once(&open).and_then(|(_, rest)| rest.split_once('<')).map_or("unknown", |(version, _)| version)
 }
 
 /// A folder holds the files of a list, each with its sum, and no other.
@@ -94,8 +133,7 @@ fn verify_all(folder: &Path, list: &str) -> Result<()> {
     for entry in fs::read_dir(folder).map_err(Error::io("read", folder))?.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let sum = expected.remove(name.as_str());
-        let sum =
-            sum.ok_or_else(|| Error::corrupt(&entry.path(), "it is not in the pinned list maven.sha256"))?;
+        let sum = sum.ok_or_else(|| Error::corrupt(&entry.path(), "it is not in the pinned list"))?;
         verify(&entry.path(), sum)?;
     }
     match expected.keys().next() {
@@ -110,10 +148,15 @@ mod tests {
 
     #[test]
     fn the_pom_pins_everything_and_names_no_place() {
-        assert_eq!((version("kafka"), version("debezium")), ("4.3.1", "3.6.3.Final"));
-        assert!(!POM.contains("://"), "the pom must not name a host");
-        assert!(!POM.contains("SNAPSHOT") && !POM.contains("LATEST") && !POM.contains("RELEASE"));
-        assert!(SUMS.lines().all(|line| line.split_once("  ").is_some_and(|(sum, _)| sum.len() == 64)));
+        assert_eq!((version(POM, "kafka"), version(POM, "debezium")), ("4.3.1", "3.6.3.Final"));
+        let of_zookeeper = (version(ZOOKEEPER_POM, "kafka"), version(ZOOKEEPER_POM, "zookeeper"));
+        assert_eq!(of_zookeeper, ("3.9.1", "3.8.4"));
+        for (pom, sums) in [(POM, SUMS), (ZOOKEEPER_POM, ZOOKEEPER_SUMS)] {
+            assert!(!pom.contains("://"), "the pom must not name a host");
+            assert!(!pom.contains("SNAPSHOT") && !pom.contains("LATEST") && !pom.contains("RELEASE"));
+            assert!(sums.lines().all(|line| line.split_once("  ").is_some_and(|(sum, _)| sum.len() == 64)));
+        }
+        assert!(ZOOKEEPER_SUMS.contains("  zookeeper-3.8.4.jar"));
         assert!(
             SUMS.contains("  kafka_2.13-4.3.1.jar")
                 && SUMS.contains("debezium-connector-postgres-3.6.3.Final")

@@ -58,38 +58,50 @@ impl Provision<'_> {
     /// # Errors
     /// [`Error::Preflight`] when something is missing that cannot or must not be added; a failed
     /// download; a file that is not what was pinned.
-    pub(crate) async fn tools(&self, majors: &[u32]) -> Result<Tools> {
+    pub(crate) async fn tools(&self, majors: &[u32], zookeeper: bool) -> Result<Tools> {
         system::require_proc()?;
         system::require_space(&self.paths.state, STATE_BYTES)?;
         let sources = majors.iter().map(|major| Source::of(*major)).collect::<Result<Vec<_>>>()?;
         let kafka = Kafka::pinned();
+        let zookeeper = zookeeper.then(Kafka::with_zookeeper);
+        let sets: Vec<&Kafka> = [&kafka].into_iter().chain(&zookeeper).collect();
         self.own(&sources).await?;
         create_dir(&self.paths.cache)?;
-        self.check_cache(&sources, &kafka).await?;
+        self.check_cache(&sources, &sets).await?;
         let missing: Vec<&Source> = sources.iter().filter(|s| !s.is_there(self.paths)).collect();
-        let kafka_missing = !kafka.home(self.paths).exists();
+        let kafka_missing = sets.iter().any(|set| !set.home(self.paths).exists());
         let mut needs = vec![Need::Java];
         needs.extend(missing.iter().filter_map(|source| source.needs()));
         needs.extend(kafka_missing.then_some(Need::Maven));
         let complete = !kafka_missing && missing.is_empty();
         system::require_space(&self.paths.cache, cache_bytes(complete))?;
         let java = system::prepare(&needs, self.install, self.observer).await?;
-        let kafka_tools = {
+        let (kafka, zookeeper) = {
             let _lock = if complete { None } else { Some(self.lock().await?) };
             let postgres = async {
                 for source in &sources {
                     source.fetch(self).await?;
                 }
-                Ok(())
+                Ok::<_, Error>(())
             };
-            let ((), tools) = tokio::try_join!(postgres, kafka.fetch(self))?;
+            let jars = async {
+                let tools = kafka.fetch(self).await?;
+                Ok((
+                    tools,
+                    match &zookeeper {
+                        Some(set) => Some(set.fetch_zookeeper(self).await?),
+                        None => None,
+                    },
+                ))
+            };
+            let ((), tools) = tokio::try_join!(postgres, jars)?;
             tools
         };
         let mut postgres: BTreeMap<u32, PostgresTools> = BTreeMap::new();
         for source in &sources {
             postgres.insert(source.major(), source.tools(self).await?);
         }
-        Ok(Tools { java, kafka: kafka_tools, archives: None, postgres })
+        Ok(Tools { java, kafka, zookeeper, archives: None, postgres })
     }
 
     /// The user's own folders, before anything is downloaded for nothing.
@@ -102,11 +114,11 @@ impl Provision<'_> {
 
     /// Compares what is in the cache with the sums taken when it was unpacked, and removes what
     /// differs, to be downloaded again.
-    async fn check_cache(&self, sources: &[Source], kafka: &Kafka) -> Result<()> {
+    async fn check_cache(&self, sources: &[Source], sets: &[&Kafka]) -> Result<()> {
         let folders: Vec<PathBuf> = sources
             .iter()
             .filter_map(|source| source.folder(self.paths))
-            .chain([kafka.home(self.paths)])
+            .chain(sets.iter().map(|set| set.home(self.paths)))
             .chain(self::folders(self.paths, CLASSES))
             .filter(|folder| folder.exists())
             .collect();

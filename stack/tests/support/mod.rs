@@ -20,7 +20,7 @@ impl Lab {
     #[allow(dead_code, reason = "not every test starts this way")]
     pub(crate) async fn up(name: &str) -> Self {
         let mut lab = Self::open(name);
-        lab.up(15, 16, &silent()).await.unwrap();
+        lab.up(15, 16, false, &silent()).await.unwrap();
         lab
     }
 

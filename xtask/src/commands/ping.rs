@@ -42,6 +42,16 @@ pub(crate) async fn run(args: &Look) -> anyhow::Result<Outcome> {
         })
         .await,
     );
+    if target.stack.endpoints().zookeeper.is_some() {
+        answers.push(
+            ask("zookeeper", "srvr", PATIENCE, async {
+                target.require("zookeeper")?;
+                let version = target.stack.zookeeper().await?;
+                Ok(format!("version {}", version.unwrap_or_else(|| "unknown".into())))
+            })
+            .await,
+        );
+    }
     answers.push(
         ask("connect", "GET /", PATIENCE, async {
             let worker = target.worker()?.worker().await?;

@@ -15,12 +15,12 @@ const ADVANCE: Duration = Duration::from_secs(120);
 /// Starts the stack with a fresh source database, puts its WAL where `--lsn-case` wants it,
 /// prepares it and fills the tables.
 pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
-    let (from, to) = (cx.info.from, cx.info.to);
+    let (from, to, zookeeper) = (cx.info.from, cx.info.to, cx.info.kafka == "zookeeper");
     let observer = cx.observer();
     let building = observer.clone();
     tokio::task::spawn_blocking(move || generator::build(&*building)).await??;
     let stack = cx.stack()?;
-    stack.up(from, to, &observer).await?;
+    stack.up(from, to, zookeeper, &observer).await?;
     let (generation, versions, secrets) = (stack.generation(), stack.versions(), stack.secrets().clone());
     let builds = stack.builds();
     cx.info.names = request::names(generation);

@@ -19,3 +19,4 @@ mod option_a;
 mod safeguards;
 mod side_by_side;
 mod support;
+mod zookeeper;
