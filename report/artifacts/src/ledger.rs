@@ -20,6 +20,9 @@ use crate::position::Lsn;
 use crate::row::{Digest, Tables};
 use crate::time::{Time, micros};
 
+/// A line of a transaction with thousands of changes is shorter.
+const LONGEST_LINE: u64 = 64 << 20;
+
 /// One line of the ledger.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "e", rename_all = "lowercase")]
@@ -283,8 +286,12 @@ impl Reader {
         loop {
             let mut text = Vec::new();
             let place = format!("line {}", self.line + 1);
-            let n =
-                self.input.read_until(b'\n', &mut text).map_err(|e| Error::corrupt(&self.path, place, e))?;
+            let read = self.input.by_ref().take(LONGEST_LINE + 1).read_until(b'\n', &mut text);
+            let n = read.map_err(|e| Error::corrupt(&self.path, place.as_str(), e))?;
+            if n as u64 > LONGEST_LINE {
+                let cause = format!("it is longer than {LONGEST_LINE} bytes");
+                return Err(Error::corrupt(&self.path, place, cause));
+            }
             if n == 0 {
                 return Ok(None);
             }

@@ -161,7 +161,8 @@ impl RunDir {
         if let Some(found) = value.get("schema").and_then(|v| v.as_str()) {
             check_schema(&path, found)?;
         }
-        serde_json::from_value(value).map_err(|e| Error::corrupt(&path, "a field", e))
+        // Once more, from the text: what is wrong with a field has a place.
+        serde_json::from_slice(&text).map_err(|e| Error::corrupt(&path, place(&e), e))
     }
 
     /// As [`RunDir::read`]; none when there is no such file.
