@@ -22,6 +22,8 @@ rm -rf /pgdata/new
 "$new/initdb" -D /pgdata/new -U postgres --auth=trust --locale=C.UTF-8 --encoding=UTF8 --no-instructions \
     --wal-segsize=$(($(control 'Bytes per WAL segment') / 1048576)) $checksums
 mkdir -p /tmp/pg-upgrade
+# The servers of compose.yml have it from their command line: without it none starts that has a slot.
 cd /tmp/pg-upgrade
-"$new/pg_upgrade" -b "$old" -B "$new" -d /pgdata/old -D /pgdata/new -U postgres -s /tmp/pg-upgrade "$@"
+"$new/pg_upgrade" -b "$old" -B "$new" -d /pgdata/old -D /pgdata/new -U postgres -s /tmp/pg-upgrade \
+    -o -cwal_level=logical -O -cwal_level=logical "$@"
 cp /pgdata/old/pg_hba.conf /pgdata/new/pg_hba.conf

@@ -9,6 +9,7 @@ pub mod connect;
 pub mod connector;
 mod daemon;
 pub mod doctor;
+mod engine;
 mod error;
 pub mod images;
 pub mod kafka;
@@ -26,6 +27,7 @@ pub mod wait;
 
 pub use backend::{Down, Endpoints, Options, PostgresEndpoint, Stack};
 pub use daemon::{ExitInfo, ServiceStatus};
+pub use engine::Engine;
 pub use error::{Error, Result};
 pub use lock::StackLock;
 pub use progress::line as say;

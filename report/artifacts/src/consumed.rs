@@ -137,10 +137,10 @@ impl Reader {
             }
         }
         let rest = &self.frame[self.done..];
-        let end = rest.iter().position(|b| *b == b'\n').unwrap_or(rest.len());
-        self.done += rest.len().min(end + 1);
+        let n = (&*rest).skip_until(b'\n').map_err(|e| corrupt(&self.path, e.to_string()))?;
+        self.done += n;
         self.line += 1;
-        serde_json::from_slice(&rest[..end]).map(Some).map_err(|e| corrupt(&self.path, e.to_string()))
+        serde_json::from_slice(&rest[..n]).map(Some).map_err(|e| corrupt(&self.path, e.to_string()))
     }
 }
 

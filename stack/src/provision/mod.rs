@@ -6,6 +6,7 @@
 
 mod browser;
 mod checked;
+pub(crate) mod docker;
 mod kafka;
 mod postgres;
 mod system;

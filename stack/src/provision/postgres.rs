@@ -1,6 +1,6 @@
 //! PostgreSQL builds: a row of `native/postgresql.list`, or what the user points to.
 
-mod deb;
+pub(super) mod deb;
 mod wheel;
 
 use std::path::{Path, PathBuf};

@@ -3,6 +3,7 @@
 //! The quick ones come first. What the tests start has its state in a folder of this one `ci`, and is
 //! found and ended there whatever has become of the tests.
 
+mod compose;
 mod documented;
 
 use std::cell::Cell;
@@ -111,7 +112,9 @@ async fn all(ground: &Ground, args: &Ci) -> anyhow::Result<Count> {
         e2e.extend(["--skip", name]);
         total.skipped += 1;
     }
+    let engine = compose::engine(ground, only, &mut e2e, &mut total).await;
     let mut e2e = ground.cargo(&e2e);
+    e2e.envs(engine.iter().flat_map(stack::Engine::env));
     let typed = ground.state.join("typed");
     total.add(tests(ground, "end-to-end tests", e2e.env(documented::TYPED, &typed)).await?);
     if args.only.is_none() {
@@ -253,7 +256,7 @@ impl Ground {
             let ended = wait::until(&Silent, "the end of the killed command", KILLED, gone).await;
             ended.unwrap_or_else(|e| console::warn(&e.to_string()));
         }
-        let mut all_down = true;
+        let mut all_down = compose::stop(self).await;
         for stack in stacks(&self.state) {
             if let Err(e) = down(&stack).await {
                 console::warn(&format!("{e:#}"));

@@ -19,7 +19,7 @@ pub(super) fn bindir(folder: &Path, major: u32) -> PathBuf {
 }
 
 /// The folders of the private libraries.
-pub(super) fn library_path(folder: &Path) -> Option<String> {
+pub(in crate::provision) fn library_path(folder: &Path) -> Option<String> {
     let triplet = format!("{}-linux-gnu", std::env::consts::ARCH);
     let dirs = [folder.join("usr/lib").join(&triplet), folder.join("lib").join(&triplet)];
     let there: Vec<String> =
@@ -69,15 +69,20 @@ fn gone(pin: &Pin, cause: &Error) -> Error {
     )
 }
 
-struct Apt<'a> {
-    dir: &'a Unfinished,
-    provision: &'a Provision<'a>,
+/// Downloads packages and unpacks them, beside the system.
+pub(in crate::provision) struct Apt<'a> {
+    pub(in crate::provision) dir: &'a Unfinished,
+    pub(in crate::provision) provision: &'a Provision<'a>,
 }
 
 impl Apt<'_> {
     /// Downloads packages into a folder of their own. `fresh` reads the package lists anew, into
     /// the temporary folder: that needs no root and changes nothing of the system.
-    async fn download(&self, packages: &[&str], fresh: bool) -> Result<Vec<PathBuf>> {
+    pub(in crate::provision) async fn download(
+        &self,
+        packages: &[&str],
+        fresh: bool,
+    ) -> Result<Vec<PathBuf>> {
         let into = self.dir.path().join(format!("debs-{}", packages.join("-").replace(['=', '+', '.'], "")));
         create_dir(&into)?;
         let mut options = vec!["-q".to_owned()];
@@ -98,7 +103,7 @@ impl Apt<'_> {
         Ok(files.filter(|path| path.extension().is_some_and(|e| e == "deb")).collect())
     }
 
-    async fn unpack(&self, files: &[PathBuf], root: &Path) -> Result<()> {
+    pub(in crate::provision) async fn unpack(&self, files: &[PathBuf], root: &Path) -> Result<()> {
         for file in files {
             let unpack = self.dir.command("dpkg-deb").args(["-x"]).args([file.as_path(), root]);
             unpack.run("unpacking a package", SHORT, &**self.provision.observer).await?;
