@@ -60,6 +60,7 @@ impl Running {
         let mut command = Command::new(program());
         command.args(words.split_whitespace()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
+        typed(words);
         let (sender, said) = channel();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
         // Read to its end: a program that cannot say anything any more may fail of that.
