@@ -104,6 +104,8 @@ impl Client {
             .map_err(|e| failed(e.to_string()))?;
         let options = AdminOptions::new().request_timeout(Some(ANSWER));
         let answer = client.describe_configs([&ResourceSpecifier::Broker(broker)], &options).await;
+        // Its thread takes 100 ms to end, which nobody has to wait for.
+        drop(tokio::task::spawn_blocking(move || drop(client)));
         let mut answer = answer.map_err(|e| failed(e.to_string()))?;
         let config = answer.pop().ok_or_else(|| failed("no answer".into()))?;
         let config = config.map_err(|e| failed(e.to_string()))?;
