@@ -12,7 +12,8 @@ use serde::Deserialize;
 /// The most points a curve has.
 pub(crate) const MAX_POINTS: usize = 200;
 const MAX_BUCKETS: usize = 190;
-const FIRST_WIDTH_MS: i64 = 50;
+/// Intervals of a histogram are this long, or a power of two times that.
+pub(crate) const FIRST_WIDTH_MS: i64 = 50;
 
 /// Counts per interval. The intervals double until the whole curve fits.
 #[derive(Debug)]
@@ -60,6 +61,34 @@ impl Histogram {
             thin.extend(end);
         }
         thin
+    }
+
+    /// Milliseconds per interval.
+    pub(crate) fn width_ms(&self) -> i64 {
+        self.width_ms
+    }
+
+    /// The rate over intervals of `width_ms`, a multiple of the own width: the borders of each interval
+    /// in milliseconds since 1970, and changes per second. A pause is zero.
+    pub(crate) fn per_second(&self, width_ms: i64) -> Vec<(i64, f64)> {
+        let mut wide: BTreeMap<i64, u64> = BTreeMap::new();
+        for (k, n) in &self.buckets {
+            *wide.entry(k.saturating_mul(self.width_ms).div_euclid(width_ms)).or_default() += n;
+        }
+        let mut points = Vec::new();
+        let mut end = None;
+        for (k, n) in wide {
+            let (from, to) = (k.saturating_mul(width_ms), (k + 1).saturating_mul(width_ms));
+            if end != Some(from) {
+                points.extend(end.map(|end| (end, 0.0)));
+                points.push((from, 0.0));
+            }
+            let rate = n as f64 * 1000.0 / width_ms as f64;
+            points.extend([(from, rate), (to, rate)]);
+            end = Some(to);
+        }
+        points.extend(end.map(|end| (end, 0.0)));
+        points
     }
 
     /// The count until a moment.
@@ -211,6 +240,16 @@ mod tests {
         histogram.add(0, 5);
         histogram.add(10_000, 5);
         assert_eq!(histogram.cumulative(), [(0, 0), (50, 5), (10_000, 5), (10_050, 10)]);
+    }
+
+    #[test]
+    fn a_rate_is_counted_over_its_interval_and_a_pause_is_zero() {
+        let mut histogram = Histogram::default();
+        [0, 40, 120, 2_000].into_iter().for_each(|t| histogram.add(t, 10));
+        let rate = |n: f64| n * 1000.0 / 400.0;
+        let busy = [(0, 0.0), (0, rate(30.0)), (400, rate(30.0)), (400, 0.0)];
+        let again = [(2_000, 0.0), (2_000, rate(10.0)), (2_400, rate(10.0)), (2_400, 0.0)];
+        assert_eq!(histogram.per_second(400), [busy, again].concat());
     }
 
     #[test]

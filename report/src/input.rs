@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 
 use artifacts::drain::Drain;
 use artifacts::events::Event;
-use artifacts::findings::{Findings, Violation};
+use artifacts::findings::{Findings, Violation, ViolationKind};
 use artifacts::run::Run;
 use artifacts::run_dir::SUMS;
 use artifacts::snapshot::{self, Snapshot};
@@ -14,6 +14,7 @@ use artifacts::{RunDir, seal};
 
 use crate::curves::{self, Curve};
 use crate::verify::course::Course;
+use crate::witnesses::Witnesses;
 
 /// What was read, or a sentence why not.
 pub(crate) type Seen<T> = Result<T, String>;
@@ -38,13 +39,12 @@ pub(crate) struct Input {
     pub(crate) seal: Seen<Seal>,
 }
 
-/// The beginning of `violations.jsonl`, and how many there are.
+/// What `violations.jsonl` holds: all of it counted, the smallest witnesses of each kind kept.
 #[derive(Debug, Default)]
 pub(crate) struct Violations {
-    pub(crate) first: Vec<Violation>,
     pub(crate) total: u64,
-    /// Kind and stage to number.
-    pub(crate) kinds: BTreeMap<String, u64>,
+    /// By kind, and by its name with the stage.
+    pub(crate) kinds: BTreeMap<(ViolationKind, String), Witnesses>,
     /// Why reading ended early.
     pub(crate) damage: Option<String>,
 }
@@ -57,7 +57,7 @@ pub(crate) struct Seal {
 }
 
 impl Input {
-    /// Reads a run directory, keeping `max_violations`.
+    /// Reads a run directory, keeping `max_violations` of each kind.
     ///
     /// # Errors
     /// `run.json` is missing, corrupt or of a later major version; nothing else is an error.
@@ -134,32 +134,29 @@ fn violations(dir: &RunDir, max: usize) -> Seen<Violations> {
         let violation = line
             .map_err(|e| e.to_string())
             .and_then(|text| serde_json::from_slice::<Violation>(&text).map_err(|e| e.to_string()));
-        let violation = match violation {
-            Ok(violation) => violation,
+        match violation {
+            Ok(violation) => out.add(violation, max),
             Err(e) => {
                 out.damage = Some(format!("violations.jsonl is corrupt at line {}: {e}", out.total + 1));
                 break;
             }
-        };
-        out.total += 1;
-        out.count(&violation);
-        if out.first.len() < max {
-            out.first.push(violation);
         }
     }
     Ok(out)
 }
 
 impl Violations {
-    fn count(&mut self, violation: &Violation) {
-        let kind = kind(violation);
+    fn add(&mut self, violation: Violation, max: usize) {
+        self.total += 1;
+        let kind = (violation.kind, kind(&violation));
         let full = self.kinds.len() >= MAX_KINDS && !self.kinds.contains_key(&kind);
-        *self.kinds.entry(if full { "other".into() } else { kind }).or_default() += 1;
+        let kind = if full { (ViolationKind::Diverged, "other".into()) } else { kind };
+        self.kinds.entry(kind).or_default().add(violation, max);
     }
 }
 
 /// `missing (recoverable)`
-pub(crate) fn kind(violation: &Violation) -> String {
+fn kind(violation: &Violation) -> String {
     let kind = format!("{:?}", violation.kind).to_lowercase();
     match &violation.stage {
         Some(stage) => format!("{kind} ({})", crate::text::clip(stage, 60)),

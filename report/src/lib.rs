@@ -16,6 +16,7 @@ pub mod synth;
 mod text;
 pub mod verify;
 mod views;
+mod witnesses;
 
 pub use compare::{compare, index};
 pub use error::{Error, Result};

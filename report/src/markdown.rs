@@ -14,7 +14,7 @@ pub const MAX_CHARS: usize = 60_000;
 
 /// The first line, by which a bot finds its own comment.
 pub const MARKER: &str = "<!-- postgresql upgrade rehearsal -->";
-const LIMITS: Limits = Limits { violations: 25, items: 0, steps: 60, rows: 60, chars: 160 };
+const LIMITS: Limits = Limits { violations: 10, items: 0, steps: 60, rows: 60, chars: 160 };
 
 /// The file's text.
 pub(crate) fn markdown(input: &Input) -> String {
@@ -113,20 +113,20 @@ fn violations(page: &Page) -> String {
         return format!("### Violations\n\nNot observed: {}\n", prose(why));
     }
     let mut out = format!("### Violations\n\n{}\n", v.headline);
-    if v.rows.is_empty() {
+    if v.kinds.is_empty() {
         return out;
     }
     for kind in &v.kinds {
         out.push_str(&format!("- {} {}\n", kind.count, prose(&kind.name)));
     }
-    out.push_str(
-        "\n| kind | change of row | change id | transaction | LSN | in Kafka | expected | actual |\n",
-    );
+    out.push_str("\nThe smallest witnesses of each kind:\n\n");
+    out.push_str("| kind | change of row | change id | transaction | LSN | in Kafka | expected | actual |\n");
     out.push_str("|---|---|---:|---|---|---|---|---|\n");
-    let lines = v.rows.iter().map(|r| {
+    let rows = v.kinds.iter().flat_map(|kind| kind.rows.iter().map(move |row| (kind, row)));
+    let lines = rows.map(|(kind, r)| {
         let kafka = if r.kafka.is_empty() { "–".to_owned() } else { code(&r.kafka.join(" ")) };
         let [kind, change, transaction, lsn] =
-            [&r.kind, &r.change, &r.transaction, &r.lsn].map(|text| prose(text));
+            [&kind.name, &r.change, &r.transaction, &r.lsn].map(|text| prose(text));
         line([kind, code(&r.row), change, transaction, lsn, kafka, code(&r.expected), code(&r.actual)])
     });
     out.push_str(&fit(lines, 10_000, "violations.jsonl"));

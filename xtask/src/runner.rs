@@ -103,8 +103,10 @@ impl Runner {
             return Ok(());
         }
         let stack = if step.kind == Kind::Derived { None } else { self.stack.take() };
+        // While `up` runs, what answers is still the rehearsal before.
         let sampler = stack
             .as_ref()
+            .filter(|_| step.name != "up")
             .map(|stack| Sampler::start(stack, &self.info.names, step.role, self.recorder.clone()));
         let mut cx = Cx::new(step, self.run.clone(), self.info.clone(), self.recorder.clone(), stack);
         let result = (step.run)(&mut cx).await.and_then(|()| self.recorder.check());

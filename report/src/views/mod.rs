@@ -5,6 +5,7 @@ pub(crate) mod checks;
 pub(crate) mod diff;
 pub(crate) mod flatten;
 pub(crate) mod marks;
+pub(crate) mod moments;
 pub(crate) mod panels;
 pub(crate) mod plot;
 pub(crate) mod positions;
@@ -23,7 +24,7 @@ use crate::input::Input;
 /// How much of everything is shown.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// Violations in the table.
+    /// Violations of a kind.
     pub(crate) violations: usize,
     /// Commands, requests, statements and waits of one step, each.
     pub(crate) items: usize,
@@ -53,6 +54,7 @@ pub(crate) struct Page {
     pub(crate) setup: setup::View,
     pub(crate) diff: diff::View,
     pub(crate) positions: positions::View,
+    pub(crate) moments: moments::View,
     pub(crate) checks: checks::View,
     pub(crate) violations: violations::View,
     pub(crate) timeline: timeline::View,
@@ -70,6 +72,7 @@ impl Page {
             setup: setup::view(input, limits),
             diff: diff::view(input, limits),
             positions: positions::view(input),
+            moments: moments::view(input),
             checks: checks::view(input, limits),
             violations: violations::view(input, limits),
             timeline: timeline::view(input),

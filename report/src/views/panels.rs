@@ -7,11 +7,13 @@ use serde::Serialize;
 
 use super::plot::{self, Scale, px};
 use super::timeline::{LEFT, RIGHT};
-use crate::curves::{Curve, MAX_POINTS};
+use crate::curves::{self, Curve, MAX_POINTS};
 use crate::input::Input;
 use crate::text::{bytes, duration, number};
 
 const GAP: f64 = 34.0;
+/// The shortest interval whose rate is drawn: a multiple of every shorter width of a histogram.
+const RATE_MS: i64 = 8 * curves::FIRST_WIDTH_MS;
 
 /// One panel.
 #[derive(Debug, Serialize)]
@@ -109,6 +111,7 @@ pub(crate) fn stack(input: &Input, x: Scale, top: f64) -> (Vec<Panel>, f64) {
         }
     };
     place(130.0, &|top, bottom| changes(input, x, top, bottom));
+    place(64.0, &|top, bottom| rates(input, x, top, bottom));
     place(96.0, &|top, bottom| positions(&samples, x, top, bottom));
     place(64.0, &|top, bottom| retained(&samples, x, top, bottom));
     (panels, bottom)
@@ -175,6 +178,31 @@ fn changes(input: &Input, x: Scale, top: f64, bottom: f64) -> Option<Panel> {
         panel.lines.push(Line { d: plot::path(drawn.chain(last)), class });
     }
     downtime(input, x, bottom, &mut panel);
+    Some(panel)
+}
+
+/// Changes per second, over intervals of the same width for both.
+fn rates(input: &Input, x: Scale, top: f64, bottom: f64) -> Option<Panel> {
+    let curves = [("written", &input.written), ("delivered", &input.delivered)];
+    let seen: Vec<(&'static str, &Curve)> =
+        curves.into_iter().filter_map(|(class, c)| Some((class, c.as_ref().ok()?))).collect();
+    let width_ms = seen.iter().map(|(_, c)| c.histogram.width_ms()).max()?.max(RATE_MS);
+    let rates = seen.iter().map(|(class, c)| (*class, c.histogram.per_second(width_ms)));
+    let rates: Vec<(&'static str, Vec<(i64, f64)>)> = rates.collect();
+    let max = rates.iter().flat_map(|(_, points)| points).map(|(_, n)| *n).fold(0.0, f64::max);
+    if max <= 0.0 {
+        return None;
+    }
+    let y = Scale::new((0.0, max * 1.15), (bottom, top));
+    let mut panel = panel("per second", top, bottom);
+    let every = format!("over {} each", duration(width_ms.unsigned_abs()));
+    panel.legend =
+        legend(&[("written", "written".into()), ("delivered", format!("delivered; {every}"))], top);
+    panel.grid = vec![Grid { y: px(y.at(max)), text_y: px(y.at(max) + 3.5), label: number(max as u64) }];
+    for (class, points) in rates {
+        let drawn = points.iter().map(|(t, n)| (x.at(*t as f64), y.at(*n)));
+        panel.lines.push(Line { d: plot::path(drawn), class });
+    }
     Some(panel)
 }
 

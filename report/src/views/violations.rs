@@ -1,4 +1,4 @@
-//! The violations: the first ones in full, all of them counted.
+//! The violations by kind: the smallest witnesses in full, all of them counted.
 
 use artifacts::findings::{KafkaPlace, Violation};
 use artifacts::ledger::Op;
@@ -7,32 +7,33 @@ use serde_json::Value;
 
 use super::Limits;
 use super::flatten;
-use crate::input::{Input, kind};
+use crate::input::Input;
 use crate::text::{clip, count, number};
+use crate::witnesses::Witnesses;
 
 /// What the section shows.
 #[derive(Debug, Serialize)]
 pub(crate) struct View {
     pub(crate) unobserved: Option<String>,
-    /// `300 violations; the first 100 are below, all of them in violations.jsonl`
+    /// `8,871 violations; all are in violations.jsonl.`
     pub(crate) headline: String,
-    pub(crate) total: u64,
     pub(crate) kinds: Vec<Kind>,
-    pub(crate) rows: Vec<Row>,
     pub(crate) damage: Option<String>,
 }
 
-/// A kind and how often.
+/// The violations of a kind.
 #[derive(Debug, Serialize)]
 pub(crate) struct Kind {
     pub(crate) name: String,
     pub(crate) count: String,
+    /// `the 100 smallest of them`; empty when all are here.
+    pub(crate) part: String,
+    pub(crate) rows: Vec<Row>,
 }
 
 /// A violation.
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
-    pub(crate) kind: String,
     /// `public.orders #812 v3`
     pub(crate) row: String,
     pub(crate) change: String,
@@ -46,47 +47,39 @@ pub(crate) struct Row {
 
 /// Builds the view.
 pub(crate) fn view(input: &Input, limits: Limits) -> View {
-    let violations = match (&input.violations, &input.findings) {
-        (Ok(violations), _) => violations,
-        (Err(why), _) => {
-            return View {
-                unobserved: Some(clip(why, 600)),
-                headline: String::new(),
-                total: 0,
-                kinds: Vec::new(),
-                rows: Vec::new(),
-                damage: None,
-            };
+    let violations = match &input.violations {
+        Ok(violations) => violations,
+        Err(why) => {
+            let unobserved = Some(clip(why, 600));
+            return View { unobserved, headline: String::new(), kinds: Vec::new(), damage: None };
         }
     };
-    let rows: Vec<Row> = violations.first.iter().take(limits.violations).map(|v| row(v, limits)).collect();
-    let shown = rows.len() as u64;
-    let all = count(violations.total, "violation");
     View {
         unobserved: None,
         headline: match violations.total {
             0 => "None.".into(),
-            n if n > shown => {
-                format!("{all}. The first {} are below; all are in violations.jsonl.", number(shown))
-            }
-            _ => format!("{all}, all below and in violations.jsonl."),
+            n => format!("{}; all are in violations.jsonl.", count(n, "violation")),
         },
-        total: violations.total,
-        kinds: violations
-            .kinds
-            .iter()
-            .map(|(name, n)| Kind { name: name.clone(), count: number(*n) })
-            .collect(),
-        rows,
+        kinds: violations.kinds.iter().map(|((_, name), witnesses)| kind(name, witnesses, limits)).collect(),
         damage: violations.damage.as_ref().map(|d| clip(d, 400)),
     }
+}
+
+fn kind(name: &str, witnesses: &Witnesses, limits: Limits) -> Kind {
+    let rows: Vec<Row> = witnesses.smallest().take(limits.violations).map(|v| row(v, limits)).collect();
+    let shown = rows.len() as u64;
+    let part = if shown < witnesses.total {
+        format!("the {} smallest of them", number(shown))
+    } else {
+        String::new()
+    };
+    Kind { name: name.to_owned(), count: number(witnesses.total), part, rows }
 }
 
 fn row(v: &Violation, limits: Limits) -> Row {
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "–".into());
     let place = |p: &KafkaPlace| format!("{}/{}@{}", clip(&p.topic, 80), p.partition, p.offset);
     Row {
-        kind: kind(v),
         row: name(v),
         change: or_dash(v.change_id.map(|id| id.to_string())),
         phase: or_dash(v.phase.map(|p| p.to_string())),
@@ -113,15 +106,24 @@ fn name(v: &Violation) -> String {
     format!("{op}{}{key}{ver}", clip(&v.table, 80))
 }
 
-/// `op c, row 5d41402a…`
+/// `op c, row 5d41402abc4b…`
 fn value(value: Option<&Value>, limits: Limits) -> String {
     let Some(value) = value else { return "–".into() };
     let text = match value {
         Value::Object(_) => {
-            let pairs = flatten::flat(value).into_iter().map(|(name, value)| format!("{name} {value}"));
+            let pairs =
+                flatten::flat(value).into_iter().map(|(name, value)| format!("{name} {}", digest(value)));
             pairs.collect::<Vec<_>>().join(", ")
         }
         other => flatten::scalar(other),
     };
     clip(&text, limits.chars.min(240))
+}
+
+/// The beginning of a digest; another text as it is.
+fn digest(text: String) -> String {
+    if text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return format!("{}…", &text[..12]);
+    }
+    text
 }

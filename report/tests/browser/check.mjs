@@ -11,7 +11,7 @@ const { chromium } = require('playwright-core')
 const AXE = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8')
 const QUIET = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
   '--disable-background-networking', '--disable-component-update', '--disable-sync']
-const WIDTHS = [360, 1440]
+const WIDTHS = [360, 768, 1440]
 // The printable part of A4 with margins of 1 cm, at 96 pixels per inch.
 const PAPER = { width: 718, height: 1046 }
 

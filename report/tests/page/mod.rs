@@ -44,6 +44,28 @@ impl Page {
         self.elements.iter().filter(move |e| e.tag == tag)
     }
 
+    /// What a reader sees, from the body on: a line per heading, paragraph, row and item.
+    pub fn lines(&self) -> String {
+        let mut lines = String::new();
+        for e in self.elements.iter().skip_while(|e| e.tag != "body") {
+            match e.tag.as_str() {
+                "h2" => lines.push_str("\n\n## "),
+                "h3" | "h4" => lines.push_str("\n\n### "),
+                "p" | "tr" | "li" | "caption" | "summary" | "pre" | "dt" | "text" | "desc" => {
+                    lines.push('\n')
+                }
+                "td" | "th" | "dd" => lines.push_str(" | "),
+                _ => {}
+            }
+            let words: Vec<&str> = e.text.split_whitespace().collect();
+            if !words.is_empty() {
+                lines.push_str(if lines.ends_with(['\n', ' ']) { "" } else { " " });
+                lines.push_str(&words.join(" "));
+            }
+        }
+        lines
+    }
+
     /// All text that a reader can see.
     pub fn text(&self) -> String {
         self.elements.iter().filter(|e| e.tag != "style").map(|e| e.text.as_str()).collect()

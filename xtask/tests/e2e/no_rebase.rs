@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use artifacts::events::EventKind;
 use artifacts::findings::{Verdict, ViolationKind};
 use artifacts::ledger::Phase;
 
@@ -33,6 +34,10 @@ fn every_change_below_the_stored_offset_is_named_recoverable() {
     for part in [stored.lsn.to_string(), stored.system_identifier, server.system_identifier.clone()] {
         assert!(told.contains(&part), "{part} is not in: {told}");
     }
+    // What a look saw before the stack was up was of the rehearsal before.
+    let looks: Vec<_> =
+        run.events().unwrap().into_iter().filter(|e| matches!(e.kind, EventKind::Sample { .. })).collect();
+    assert!(looks.len() > 5 && looks.iter().all(|e| e.step.as_deref() != Some("up")), "{looks:?}");
     let html = std::fs::read_to_string(run.path("report.html")).unwrap();
     let sentence = "changes made after the upgrade reached no topic while connector and task were RUNNING";
     assert!(html.contains(sentence), "the report says that nothing showed it");
