@@ -10,6 +10,7 @@ pub mod error;
 mod input;
 mod junit;
 pub mod markdown;
+mod parallel;
 pub mod render;
 pub mod self_test;
 pub mod synth;

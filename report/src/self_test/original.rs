@@ -220,7 +220,7 @@ fn rows(run: &RunDir, tables: &Tables) -> Result<HashMap<Key, Digest>> {
 
 fn parsed(line: &str) -> Option<(i64, Digest)> {
     let line: Value = serde_json::from_str(line).ok()?;
-    Some((line["key"].as_i64()?, line["row"].as_str()?.to_owned().try_into().ok()?))
+    Some((line["key"].as_i64()?, line["row"].as_str()?.parse().ok()?))
 }
 
 fn no_row(path: &Path, n: usize) -> Error {

@@ -1,19 +1,22 @@
 //! `consumed.jsonl.zst` becomes deliveries, and is held against what `collected.json` says was
 //! read: a file that ends early or has a hole proves nothing about what is missing.
 
-use std::collections::HashMap;
+mod part;
+
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use artifacts::collected::{Collected, ReadTo};
-use artifacts::consumed::{Reader, Record};
+use artifacts::consumed::Frames;
 use artifacts::drain::Drain;
 use artifacts::ledger::Phase;
-use artifacts::row::{Column, Tables};
+use artifacts::row::Tables;
 use artifacts::{Error, Result};
 
-use super::event;
 use super::record::{Delivered, Item};
 use super::sort::Sorter;
+use crate::parallel;
+use part::{Look, Part};
 
 /// What the topics say beside the deliveries.
 #[derive(Debug, Default)]
@@ -46,128 +49,127 @@ pub fn read(
     sorter: &mut Sorter,
 ) -> Result<Topics> {
     let mut reading = Reading {
+        path,
         prefix,
-        tables,
         collected,
-        topics: HashMap::new(),
+        topics: Vec::new(),
         out: Topics { tables: tables.keys().cloned().collect(), ..Topics::default() },
-        marker: marker.and_then(|drain| Some((drain.arrived.as_ref()?, drain.nonce.as_str()))),
     };
-    reading.out.marker_found = reading.marker.map(|_| false);
-    match Reader::open(path) {
+    let marker = marker.and_then(|drain| Some((drain.arrived.as_ref()?, drain.nonce.as_str())));
+    reading.out.marker_found = marker.map(|_| false);
+    let look = Look { prefix, tables, marker };
+    let mut pushed = Ok(());
+    match Frames::open(path) {
         Err(e) => reading.out.damage = Some(e),
-        Ok(records) => {
-            for (n, record) in records.enumerate() {
-                match record.and_then(|record| reading.take(path, n as u64 + 1, record)) {
-                    Ok(Some(item)) => sorter.push(item)?,
-                    Ok(None) => {}
-                    Err(e) => {
-                        reading.out.damage = Some(e);
-                        break;
-                    }
-                }
-            }
-        }
+        Ok(frames) => parallel::ordered(
+            frames,
+            |frame| look.at(frame),
+            |part| {
+                pushed = reading.take(part, sorter);
+                pushed.is_ok() && reading.out.damage.is_none()
+            },
+        ),
     }
     reading.find_ends();
-    Ok(reading.out)
+    pushed.map(|()| reading.out)
 }
 
+/// Puts the parts together: what can be said only in the order of the file.
 struct Reading<'a> {
+    path: &'a Path,
     prefix: &'a str,
-    tables: &'a Tables,
     collected: Option<&'a Collected>,
-    topics: HashMap<String, Topic<'a>>,
-    marker: Option<(&'a (String, i32, i64), &'a str)>,
+    topics: Vec<Topic>,
     out: Topics,
 }
 
-struct Topic<'a> {
+struct Topic {
+    name: String,
     /// Index of the table; none for topics that hold no rows.
     table: Option<u16>,
-    columns: &'a [Column],
     /// Partition to the offset that comes next, and the first one after the cut.
-    partitions: HashMap<i32, (i64, i64)>,
+    partitions: BTreeMap<i32, (i64, i64)>,
 }
 
-impl<'a> Reading<'a> {
-    fn take(&mut self, path: &Path, line: u64, record: Record) -> Result<Option<Item>> {
-        if !self.topics.contains_key(&record.topic) {
-            let topic = self.topic(&record.topic);
-            self.topics.insert(record.topic.clone(), topic);
+impl Reading<'_> {
+    fn take(&mut self, part: Part, sorter: &mut Sorter) -> Result<()> {
+        let topics: Vec<usize> = part.topics.iter().map(|name| self.topic(name)).collect();
+        for (n, seen) in part.records.into_iter().enumerate() {
+            self.out.records += 1;
+            if let Some((_, found)) = part.marker.filter(|(at, _)| *at == n) {
+                self.out.marker_found = Some(found);
+            }
+            let phase = match self.phase(topics[seen.topic], seen.partition, seen.offset) {
+                Ok(phase) => phase,
+                Err(cause) => return self.damaged(self.out.records, cause),
+            };
+            let Some(table) = self.topics[topics[seen.topic]].table else { continue };
+            let (key, event) = match seen.row {
+                Ok(row) => row,
+                Err(cause) => return self.damaged(self.out.records, cause),
+            };
+            self.out.events += 1;
+            let delivered = Delivered { partition: seen.partition, offset: seen.offset, phase, event };
+            sorter.push(Item::delivered(table, key, delivered))?;
         }
-        self.out.records += 1;
-        self.find_marker(&record);
-        let Some(topic) = self.topics.get_mut(&record.topic) else { return Ok(None) };
+        part.damage.map_or(Ok(()), |cause| self.damaged(self.out.records + 1, cause))
+    }
+
+    fn damaged(&mut self, line: u64, cause: String) -> Result<()> {
+        self.out.damage = Some(Error::corrupt(self.path, format!("line {line}"), cause));
+        Ok(())
+    }
+
+    /// The phase of an offset, which must be the one that comes next in its partition.
+    fn phase(&mut self, topic: usize, partition: i32, offset: i64) -> std::result::Result<Phase, String> {
         let collected = self.collected;
-        let (next, cut) = topic.partitions.entry(record.partition).or_insert_with(|| {
-            let start = read_to(collected, &record.topic, record.partition).map_or(0, |to| to.start);
-            let cut = collected.and_then(|c| c.cut.get(&record.topic)?.get(&record.partition).copied());
+        let Topic { name, partitions, .. } = &mut self.topics[topic];
+        let (next, cut) = partitions.entry(partition).or_insert_with(|| {
+            let start = read_to(collected, name, partition).map_or(0, |to| to.start);
+            let cut = collected.and_then(|c| c.cut.get(name)?.get(&partition).copied());
             (start, cut.unwrap_or(0))
         });
-        if record.offset != *next {
-            let cause = format!(
-                "offset {} of {} partition {} follows {}",
-                record.offset,
-                record.topic,
-                record.partition,
-                next.saturating_sub(1)
-            );
-            return Err(Error::corrupt(path, format!("line {line}"), cause));
+        if offset != *next {
+            let before = next.saturating_sub(1);
+            return Err(format!("offset {offset} of {name} partition {partition} follows {before}"));
         }
         *next = next.saturating_add(1);
-        let phase = if record.offset < *cut { Phase::Before } else { Phase::After };
-        let (Some(table), columns) = (topic.table, topic.columns) else { return Ok(None) };
-        if record.value.as_ref().is_some_and(|value| value.get().starts_with("{\"$base64\"")) {
-            let cause = "the event is not JSON; this version cannot decode it";
-            return Err(Error::corrupt(path, format!("line {line}"), cause));
-        }
-        self.out.events += 1;
-        let column = columns.first().map_or("id", |column| column.name.as_str());
-        let key = record.key.as_ref().and_then(|key| event::key(key, column));
-        let event = event::parse(record.value.as_deref(), columns);
-        let delivered = Delivered { partition: record.partition, offset: record.offset, phase, event };
-        Ok(Some(Item::delivered(table, key, delivered)))
+        Ok(if offset < *cut { Phase::Before } else { Phase::After })
     }
 
-    /// Heartbeat, message and transaction topics are allowed beside the tables'; topics of others
-    /// are not ours.
-    fn topic(&mut self, name: &str) -> Topic<'a> {
-        let rest = name.strip_prefix(self.prefix).and_then(|rest| rest.strip_prefix('.'));
-        let table = match rest {
-            None | Some("message" | "transaction") => None,
-            Some(table) => Some(self.out.tables.iter().position(|t| t == table).unwrap_or_else(|| {
-                self.out.tables.push(table.to_owned());
-                self.out.tables.len() - 1
-            })),
-        };
-        let columns = rest.and_then(|table| self.tables.get(table)).map_or(&[][..], Vec::as_slice);
-        Topic { table: table.map(|i| i as u16), columns, partitions: HashMap::new() }
-    }
-
-    fn find_marker(&mut self, record: &Record) {
-        let Some(((topic, partition, offset), nonce)) = self.marker else { return };
-        if record.offset == *offset && record.partition == *partition && record.topic == *topic {
-            let found = record.value.as_ref().is_some_and(|value| event::carries(value, nonce));
-            self.out.marker_found = Some(found);
+    /// Index of a topic.
+    fn topic(&mut self, name: &str) -> usize {
+        if let Some(known) = self.topics.iter().position(|topic| topic.name == name) {
+            return known;
         }
+        let table = table_of(self.prefix, name).map(|table| {
+            let tables = &mut self.out.tables;
+            let known = tables.iter().position(|known| known == table);
+            known.unwrap_or_else(|| {
+                tables.push(table.to_owned());
+                tables.len() - 1
+            })
+        });
+        let table = table.map(|i| i as u16);
+        self.topics.push(Topic { name: name.to_owned(), table, partitions: BTreeMap::new() });
+        self.topics.len() - 1
     }
 
     fn find_ends(&mut self) {
         let Some(collected) = self.collected else { return };
-        for (topic, seen) in &self.topics {
-            for partition in seen.partitions.keys() {
-                if read_to(Some(collected), topic, *partition).is_none() {
-                    let text = format!("{topic} partition {partition} is not in collected.json");
+        for topic in &self.topics {
+            for partition in topic.partitions.keys() {
+                if read_to(Some(collected), &topic.name, *partition).is_none() {
+                    let text = format!("{} partition {partition} is not in collected.json", topic.name);
                     self.out.holes.push(text);
                 }
             }
         }
         self.out.holes.sort_unstable();
         for (topic, partitions) in &collected.topics {
+            let seen = self.topics.iter().find(|seen| seen.name == *topic);
             for (partition, to) in partitions {
-                let seen = self.topics.get(topic).and_then(|t| t.partitions.get(partition)).map(|p| p.0);
-                let seen = seen.unwrap_or(to.start);
+                let seen = seen.and_then(|t| t.partitions.get(partition)).map_or(to.start, |p| p.0);
                 if !to.complete() {
                     let ReadTo { start, end, read } = to;
                     let text =
@@ -182,6 +184,15 @@ impl<'a> Reading<'a> {
                 }
             }
         }
+    }
+}
+
+/// The table of a topic. Heartbeat, message and transaction topics are allowed beside the tables';
+/// topics of others are not ours.
+fn table_of<'t>(prefix: &str, topic: &'t str) -> Option<&'t str> {
+    match topic.strip_prefix(prefix)?.strip_prefix('.')? {
+        "message" | "transaction" => None,
+        table => Some(table),
     }
 }
 

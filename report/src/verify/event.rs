@@ -1,11 +1,13 @@
 //! A Debezium event as the JSON converter writes it with schemas off.
 
+use std::borrow::Cow;
+
 use artifacts::ledger::Op;
 use artifacts::position::Lsn;
-use artifacts::row::{self, Column};
+use artifacts::row::{self, Cell, Cells, Column, Row};
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 
 const LONGEST_FAULT: usize = 300;
 
@@ -34,11 +36,12 @@ pub struct RowEvent {
 
 #[derive(Deserialize)]
 struct Envelope<'a> {
-    op: Option<String>,
     #[serde(borrow)]
-    before: Option<&'a RawValue>,
+    op: Option<Cow<'a, str>>,
     #[serde(borrow)]
-    after: Option<&'a RawValue>,
+    before: Option<Row<'a>>,
+    #[serde(borrow)]
+    after: Option<Row<'a>>,
     #[serde(borrow)]
     source: Option<Source<'a>>,
 }
@@ -52,19 +55,15 @@ struct Source<'a> {
     tx_id: Option<u64>,
 }
 
-#[derive(Deserialize)]
-struct Marks {
-    ver: Option<Value>,
+/// The primary key in a record's key, `{"id":1}`: it is named as the first column.
+pub fn key(key: &Row<'_>, columns: &[Column]) -> Option<i64> {
+    let name = columns.first().map_or("id", |column| column.name.as_str());
+    number(key.cell(0, name))
 }
 
-/// The primary key in a record's key, `{"id":1}`.
-pub fn key(raw: &RawValue, column: &str) -> Option<i64> {
-    let map: Map<String, Value> = serde_json::from_str(raw.get()).ok()?;
-    map.get(column)?.as_i64()
-}
-
-/// Reads a value; null is a tombstone. Columns may be empty for a table that is not known.
-pub fn parse(value: Option<&RawValue>, columns: &[Column]) -> RowEvent {
+/// Reads a value; none is a tombstone. Columns may be empty for a table that is not known. An
+/// event with an operation was JSON.
+pub fn parse(value: Option<&str>, columns: &[Column]) -> RowEvent {
     let Some(value) = value else {
         return RowEvent { op: Some(Op::Tombstone), ..RowEvent::default() };
     };
@@ -79,8 +78,8 @@ fn clipped(fault: &str) -> Box<str> {
     fault.chars().take(LONGEST_FAULT).collect::<String>().into()
 }
 
-fn envelope(value: &RawValue, columns: &[Column]) -> Result<RowEvent, String> {
-    let envelope: Envelope<'_> = serde_json::from_str(value.get()).map_err(|e| e.to_string())?;
+fn envelope(value: &str, columns: &[Column]) -> Result<RowEvent, String> {
+    let envelope: Envelope<'_> = serde_json::from_str(value).map_err(|e| e.to_string())?;
     let op = match envelope.op.as_deref() {
         Some("r") => Op::Read,
         Some("c") => Op::Create,
@@ -89,30 +88,27 @@ fn envelope(value: &RawValue, columns: &[Column]) -> Result<RowEvent, String> {
         Some(other) => return Err(format!("operation '{other}' is no change of a row")),
         None => return Err("no event: it has no operation".into()),
     };
-    let before_ver = envelope.before.and_then(|before| {
-        let marks: Marks = serde_json::from_str(before.get()).ok()?;
-        number(marks.ver.as_ref()).and_then(|n| u32::try_from(n).ok())
-    });
-    let image = if op == Op::Delete { envelope.before } else { envelope.after };
-    let row: Map<String, Value> = match image {
-        Some(image) => serde_json::from_str(image.get()).map_err(|e| e.to_string())?,
-        None => Map::new(),
-    };
-    let digest = match contradiction(op, &envelope) {
+    let contradiction = contradiction(op, &envelope);
+    let Envelope { before, after, source, .. } = envelope;
+    let source = source.unwrap_or_default();
+    let before_row = before.as_ref().filter(|_| op == Op::Update);
+    let before_row = before_row.and_then(|before| row::digest(columns, before).ok());
+    let ver = |row: &Row<'_>| number(row.cell(usual(columns, "ver"), "ver"));
+    let before_ver = before.as_ref().and_then(ver);
+    let row = if op == Op::Delete { before } else { after }.unwrap_or_default();
+    let digest = match contradiction {
         Some(fault) => Err(fault),
         None => row::digest(columns, &row),
     };
-    let before = if op == Op::Update { envelope.before } else { None };
-    let before_row = before.and_then(|before| {
-        let row: Map<String, Value> = serde_json::from_str(before.get()).ok()?;
-        row::digest(columns, &row).ok()
-    });
-    let source = envelope.source.unwrap_or_default();
     Ok(RowEvent {
         op: Some(op),
-        ver: number(row.get("ver")).and_then(|n| u32::try_from(n).ok()),
+        ver: ver(&row),
         before_ver,
-        change_id: if op == Op::Delete { None } else { number(row.get("change_id")) },
+        change_id: if op == Op::Delete {
+            None
+        } else {
+            number(row.cell(usual(columns, "change_id"), "change_id"))
+        },
         lsn: source.lsn.map(Lsn),
         xid: source.tx_id,
         row: digest.as_ref().ok().copied(),
@@ -134,20 +130,29 @@ fn contradiction(op: Op, envelope: &Envelope<'_>) -> Option<String> {
     Some(text.to_owned())
 }
 
-fn number(value: Option<&Value>) -> Option<u64> {
-    value.and_then(Value::as_u64)
+/// Where a column usually stands.
+fn usual(columns: &[Column], name: &str) -> usize {
+    columns.iter().position(|column| column.name == name).unwrap_or(0)
+}
+
+/// An integer that fits.
+fn number<T: std::str::FromStr>(cell: Option<Cell<'_>>) -> Option<T> {
+    match cell? {
+        Cell::Number(digits) => digits.parse().ok(),
+        _ => None,
+    }
 }
 
 /// Whether a marker's record carries the nonce: as the base64 content of a logical message, or as
 /// plain text in the row of a marker table.
-pub fn carries(value: &RawValue, nonce: &str) -> bool {
+pub fn carries(value: &str, nonce: &str) -> bool {
     let content = || -> Option<Vec<u8>> {
-        let value: Value = serde_json::from_str(value.get()).ok()?;
+        let value: Value = serde_json::from_str(value).ok()?;
         base64(value.get("message")?.get("content")?.as_str()?)
     };
     let bytes = nonce.as_bytes();
     !bytes.is_empty()
-        && (value.get().contains(nonce)
+        && (value.contains(nonce)
             || content().is_some_and(|text| text.windows(bytes.len()).any(|window| window == bytes)))
 }
 
@@ -179,8 +184,8 @@ mod tests {
     use artifacts::row::Kind;
     use serde_json::json;
 
-    fn raw(value: Value) -> Box<RawValue> {
-        serde_json::value::to_raw_value(&value).unwrap()
+    fn raw(value: Value) -> String {
+        value.to_string()
     }
 
     fn columns() -> Vec<Column> {
@@ -224,8 +229,8 @@ mod tests {
         assert!(fault(json!("text")).contains("invalid type"));
         assert!(fault(json!({"op": "c", "after": {"id": 1}})).contains("column ver is missing"));
         assert_eq!(parse(None, &columns()).op, Some(Op::Tombstone));
-        assert_eq!(key(&raw(json!({"id": 4})), "id"), Some(4));
-        assert_eq!(key(&raw(json!("4")), "id"), None);
+        assert_eq!(key(&serde_json::from_str(r#"{"id": 4}"#).unwrap(), &columns()), Some(4));
+        assert_eq!(key(&serde_json::from_str(r#"{"id": "4"}"#).unwrap(), &columns()), None);
     }
 
     #[test]

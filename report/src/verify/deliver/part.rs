@@ -1,0 +1,107 @@
+//! A frame of `consumed.jsonl.zst` becomes events: what can be said of them without those before.
+
+use artifacts::consumed::{FRAME_BYTES, Line, Record, text};
+use artifacts::row::{Column, Row, Tables};
+
+use super::super::event::{self, RowEvent};
+use super::table_of;
+
+/// What to look for.
+pub(super) struct Look<'a> {
+    pub(super) prefix: &'a str,
+    pub(super) tables: &'a Tables,
+    /// Topic, partition and offset of the marker, and its nonce.
+    pub(super) marker: Option<(&'a (String, i32, i64), &'a str)>,
+}
+
+/// What is in a frame.
+#[derive(Default)]
+pub(super) struct Part {
+    /// Topics in the order in which they appear.
+    pub(super) topics: Vec<String>,
+    pub(super) records: Vec<Seen>,
+    /// The record at the marker's place, and whether it carries the nonce.
+    pub(super) marker: Option<(usize, bool)>,
+    /// What is wrong with the line behind the last record.
+    pub(super) damage: Option<String>,
+}
+
+/// A record.
+pub(super) struct Seen {
+    /// Index of [`Part::topics`].
+    pub(super) topic: usize,
+    pub(super) partition: i32,
+    pub(super) offset: i64,
+    /// Key and event, or why there is none: a topic that holds no rows has nothing else.
+    pub(super) row: Result<(Option<i64>, RowEvent), String>,
+}
+
+impl Look<'_> {
+    /// Reads a frame up to the first line that is no record.
+    pub(super) fn at(&self, frame: std::io::Result<Vec<u8>>) -> Part {
+        let (mut part, mut lines) = (Part::default(), Vec::with_capacity(FRAME_BYTES + 1));
+        if let Err(e) = frame.and_then(|frame| text(&frame, &mut lines)) {
+            part.damage = Some(format!("the frame that begins there: {e}"));
+            return part;
+        }
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            if let Err(cause) = self.line(line, &mut part) {
+                part.damage = Some(cause);
+                break;
+            }
+        }
+        part
+    }
+
+    fn line(&self, text: &[u8], part: &mut Part) -> Result<(), String> {
+        let quick = std::str::from_utf8(text).ok().and_then(Line::split);
+        if let Some((line, row)) = quick.and_then(|line| Some((line, self.quick(&line)?))) {
+            self.add(&line, Ok(row), part);
+            return Ok(());
+        }
+        let record: Record = serde_json::from_slice(text).map_err(|e| e.to_string())?;
+        let line = Line::from(&record);
+        self.add(&line, self.row(&line), part);
+        Ok(())
+    }
+
+    /// The row in a line of which nobody knows yet whether key and value are JSON; none when that
+    /// must be looked at.
+    fn quick(&self, line: &Line<'_>) -> Option<(Option<i64>, RowEvent)> {
+        let columns = self.columns(table_of(self.prefix, line.topic)?);
+        let key = line.key.map(serde_json::from_str::<Row<'_>>).transpose().ok()?;
+        let event = event::parse(line.value, columns);
+        event.op?;
+        Some((key.and_then(|key| event::key(&key, columns)), event))
+    }
+
+    fn row(&self, line: &Line<'_>) -> Result<(Option<i64>, RowEvent), String> {
+        let Some(table) = table_of(self.prefix, line.topic) else { return Err(String::new()) };
+        let columns = self.columns(table);
+        if line.value.is_some_and(|value| value.starts_with("{\"$base64\"")) {
+            return Err("the event is not JSON; this version cannot decode it".into());
+        }
+        let key = line.key.and_then(|key| serde_json::from_str::<Row<'_>>(key).ok());
+        Ok((key.and_then(|key| event::key(&key, columns)), event::parse(line.value, columns)))
+    }
+
+    fn columns(&self, table: &str) -> &[Column] {
+        self.tables.get(table).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    fn add(&self, line: &Line<'_>, row: Result<(Option<i64>, RowEvent), String>, part: &mut Part) {
+        let Line { topic, partition, offset, value, .. } = *line;
+        if let Some((at, nonce)) = self.marker
+            && (topic, partition, offset) == (at.0.as_str(), at.1, at.2)
+        {
+            let found = value.is_some_and(|value| event::carries(value, nonce));
+            part.marker = Some((part.records.len(), found));
+        }
+        let known = part.topics.iter().position(|known| known == topic);
+        let topic = known.unwrap_or_else(|| {
+            part.topics.push(topic.to_owned());
+            part.topics.len() - 1
+        });
+        part.records.push(Seen { topic, partition, offset, row });
+    }
+}
