@@ -9,6 +9,8 @@ use artifacts::time::Time;
 use artifacts::{RunDir, consumed};
 use serde::Deserialize;
 
+use crate::avro::{Decoder, Schemas};
+
 /// The most points a curve has.
 pub(crate) const MAX_POINTS: usize = 200;
 const MAX_BUCKETS: usize = 190;
@@ -205,11 +207,17 @@ pub(crate) fn delivered(dir: &RunDir, topics: &[String], cut: Option<&Collected>
     if !path.exists() {
         return Err("no events were collected".into());
     }
+    let schemas = Schemas::read(dir);
+    let decoder = Decoder::new(&schemas);
     let mut curve = Curve::default();
     for record in consumed::Reader::open(&path).map_err(|e| e.to_string())? {
-        let record = record.map_err(|e| e.to_string())?;
+        let mut record = record.map_err(|e| e.to_string())?;
+        if !topics.contains(&record.topic) {
+            continue;
+        }
+        decoder.decode(&mut record)?;
         let (Some(value), Some(at_ms)) = (&record.value, record.timestamp_ms) else { continue };
-        if !topics.contains(&record.topic) || is_snapshot(value.get()) {
+        if is_snapshot(value.get()) {
             continue;
         }
         let cut = cut.and_then(|c| c.cut.get(&record.topic)?.get(&record.partition));

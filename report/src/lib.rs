@@ -3,6 +3,7 @@
 //! It opens no socket, starts no process and has no async runtime: what it says can be computed
 //! again from the evidence, with the stack switched off.
 
+pub mod avro;
 pub mod checks;
 mod compare;
 mod curves;

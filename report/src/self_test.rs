@@ -1,7 +1,7 @@
 //! Does the verifier see what it is for? Known faults are planted, one after another, into a copy of
 //! the evidence of a run that held; each must turn the verdict, be named, and nothing else with it.
 //!
-//! The original is never written to. What each fault must lead to is worked out here from the events
+//! The original is never written to. Planted into Avro, events become JSON. What each fault must lead to is worked out here from the events
 //! and the ledger in the plainest way, without the walk and the checks of [`crate::verify`].
 
 mod copy;
@@ -70,7 +70,7 @@ struct Planted {
 /// each; false ends it. The first is none: the copy must be held, else nothing is planted.
 ///
 /// # Errors
-/// The run cannot be read or has events that are not JSON, or a copy cannot be written.
+/// The run cannot be read or has events that cannot be decoded, or a copy cannot be written.
 pub fn self_test(
     run: &RunDir,
     scratch: &Path,
@@ -78,10 +78,6 @@ pub fn self_test(
     mut told: impl FnMut(&Judged) -> bool,
 ) -> crate::Result<()> {
     let original = Original::read(run)?;
-    if run.run()?.format != "json" {
-        let cause = "the self-test plants faults into JSON events";
-        return Err(Error::corrupt(&run.path("run.json"), "/format", cause).into());
-    }
     let begun = Instant::now();
     let held = Planted { spoil: Spoil::default(), expected: Expected::Held };
     let first = judge("none", Some(held), &original, scratch, begun)?;

@@ -29,6 +29,7 @@ use artifacts::row::Tables;
 use artifacts::{RunDir, SCHEMA, seal};
 
 use crate::Result;
+use crate::avro::{Decoder, Schemas};
 use crate::checks::{self, Answer, Check};
 use context::{Context, Doubt};
 use course::Course;
@@ -111,6 +112,8 @@ fn gather(run: &RunDir, options: &Options) -> Result<(Context, Merged)> {
     let names = run.run()?;
     let collected = run.collected().map_err(|e| context::evidence(run, &e));
     let drain = context::drain(run, "drain-again");
+    let schemas = Schemas::read(run);
+    let decoder = Decoder::new(&schemas);
     let half = options.memory_bytes / 2;
     let (mut expected, mut delivered) = (Sorter::new(run.root(), half), Sorter::new(run.root(), half));
     let (from_ledger, topics, rows) = std::thread::scope(|scope| {
@@ -121,6 +124,7 @@ fn gather(run: &RunDir, options: &Options) -> Result<(Context, Merged)> {
         });
         let topics = deliver::read(
             &run.path("consumed.jsonl.zst"),
+            &decoder,
             &names.names.prefix,
             &tables,
             collected.as_ref().ok().and_then(Option::as_ref),

@@ -1,5 +1,5 @@
-//! Writes `native/maven.sha256` and `native/zookeeper.sha256` anew: every file that `native/pom.xml` and
-//! `native/zookeeper.pom.xml` lead to, with its sum.
+//! Writes `native/maven.sha256`, `native/zookeeper.sha256` and `native/registry.sha256` anew: every file that
+//! `native/pom.xml`, `native/zookeeper.pom.xml` and `native/registry.pom.xml` lead to, with its sum.
 //!
 //! `cargo run -p stack --example pin`, after a change of the pom; then read the difference.
 //! The sums of `native/postgresql.list` are changed by hand: a wrong one is refused with the right
@@ -13,7 +13,8 @@ use artifacts::seal::sha256_file;
 
 fn main() -> anyhow::Result<()> {
     pin("pom.xml", "maven.sha256")?;
-    pin("zookeeper.pom.xml", "zookeeper.sha256")
+    pin("zookeeper.pom.xml", "zookeeper.sha256")?;
+    pin("registry.pom.xml", "registry.sha256")
 }
 
 fn pin(pom: &str, list: &str) -> anyhow::Result<()> {

@@ -24,8 +24,18 @@ pub struct Options {
     pub name: String,
     /// Missing system packages may be added (as root, on Debian).
     pub install: bool,
-    /// 5432, 5433, 9092 and 8083 instead of free ports.
+    /// 5432, 5433, 9092, 8081 and 8083 instead of free ports.
     pub standard_ports: bool,
+}
+
+/// Components beside the usual ones.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Parts {
+    /// Kafka is of the last line that has no controller of its own; one that ran otherwise begins without its
+    /// topics.
+    pub zookeeper: bool,
+    /// The Schema Registry, and its converter in Kafka Connect.
+    pub registry: bool,
 }
 
 /// Where the components answer.
@@ -39,6 +49,8 @@ pub struct Endpoints {
     pub zookeeper: Option<String>,
     /// `http://127.0.0.1:PORT`
     pub connect: String,
+    /// `http://127.0.0.1:PORT`; none without the Schema Registry.
+    pub registry: Option<String>,
 }
 
 /// Where a server answers, or will.
@@ -65,6 +77,7 @@ impl Endpoints {
             kafka: "127.0.0.1:PORT".into(),
             zookeeper: None,
             connect: "http://127.0.0.1:PORT".into(),
+            registry: None,
         }
     }
 }
@@ -104,15 +117,14 @@ impl Stack {
 
     /// Provisions, starts (or re-uses) Kafka and Kafka Connect, and always starts a fresh server
     /// of major version `from`: clusters of earlier rehearsals are stopped and deleted. Begins a
-    /// new [`generation`](Self::generation). Works after a crash of anything. With `zookeeper`, Kafka is of the
-    /// last line that has no controller of its own; one that ran otherwise begins without its topics.
+    /// new [`generation`](Self::generation). Works after a crash of anything.
     ///
     /// # Errors
     /// [`Error::Preflight`] when something is missing on this machine; a component that does not
     /// become ready, with the last lines of its log.
-    pub async fn up(&mut self, from: u32, to: u32, zookeeper: bool, observer: &Shared) -> Result<()> {
+    pub async fn up(&mut self, from: u32, to: u32, parts: Parts, observer: &Shared) -> Result<()> {
         let Backend::Native(native) = &mut self.backend;
-        native.up(from, to, zookeeper, observer).await
+        native.up(from, to, parts, observer).await
     }
 
     /// Restarts what has died; deletes nothing. A server that was stopped on purpose stays so.

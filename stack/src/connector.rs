@@ -1,4 +1,4 @@
-//! The configuration of the Debezium connector: a template and what differs per run.
+//! The configuration of the Debezium connector: templates and what differs per run.
 
 use std::collections::BTreeMap;
 
@@ -6,25 +6,40 @@ use artifacts::run::Names;
 
 use crate::postgres::Login;
 
-/// Constants of the configuration, JSON converters.
-pub const TEMPLATE_JSON: &str = include_str!("../connector/postgres-json.json");
+/// Constants of the configuration.
+const TEMPLATE: &str = include_str!("../connector/postgres.json");
+/// How keys and values are written: JSON without schemas.
+const JSON: &str = include_str!("../connector/converters-json.json");
+/// Avro, in the wire format of Confluent's registry: the id of the schema is in the value, not in a header.
+const AVRO: &str = include_str!("../connector/converters-avro.json");
 
 /// A connector configuration.
 pub type Config = BTreeMap<String, String>;
 
 /// The configuration for a run. `login` is Debezium's, as Connect reaches the server. A heartbeat
-/// of 0 ms is none.
+/// of 0 ms is none. With a `registry`, as Connect reaches it, events are Avro, else JSON.
 ///
 /// # Errors
-/// The template is not a JSON object of strings.
-pub fn config(names: &Names, login: &Login, heartbeat_ms: u64) -> Result<Config, serde_json::Error> {
-    let mut config: Config = serde_json::from_str(TEMPLATE_JSON)?;
+/// A template is not a JSON object of strings.
+pub fn config(
+    names: &Names,
+    login: &Login,
+    heartbeat_ms: u64,
+    registry: Option<&str>,
+) -> Result<Config, serde_json::Error> {
+    let mut config: Config = serde_json::from_str(TEMPLATE)?;
+    config.extend(serde_json::from_str::<Config>(if registry.is_some() { AVRO } else { JSON })?);
     let mut set = |key: &str, value: String| config.insert(key.to_owned(), value);
     endpoint(login).into_iter().for_each(|(key, value)| drop(set(&key, value)));
     set("topic.prefix", names.prefix.clone());
     set("slot.name", names.slot.clone());
     set("publication.name", names.publication.clone());
     set("table.include.list", tables(names).join(","));
+    if let Some(registry) = registry {
+        for key in ["key.converter.apicurio.registry.url", "value.converter.apicurio.registry.url"] {
+            set(key, format!("{registry}/apis/registry/v2"));
+        }
+    }
     if heartbeat_ms > 0 {
         set("heartbeat.interval.ms", heartbeat_ms.to_string());
     }
@@ -53,7 +68,7 @@ fn tables(names: &Names) -> Vec<&str> {
 mod tests {
     use super::*;
 
-    fn sample(heartbeat_ms: u64) -> Config {
+    fn sample(heartbeat_ms: u64, registry: Option<&str>) -> Config {
         let names = Names {
             database: "testdb".into(),
             prefix: "cdc".into(),
@@ -69,16 +84,28 @@ mod tests {
             password: "pw".into(),
             database: "testdb".into(),
         };
-        config(&names, &login, heartbeat_ms).unwrap()
+        config(&names, &login, heartbeat_ms, registry).unwrap()
     }
 
     #[test]
     fn the_template_is_filled() {
-        let config = sample(0);
+        let config = sample(0, None);
         assert_eq!(config["table.include.list"], "public.orders,public.customers");
         assert_eq!(config["database.port"], "5432");
         assert_eq!(config["plugin.name"], "pgoutput");
         assert!(!config.contains_key("heartbeat.interval.ms"));
-        assert_eq!(sample(1000)["heartbeat.interval.ms"], "1000");
+        assert_eq!(sample(1000, None)["heartbeat.interval.ms"], "1000");
+    }
+
+    #[test]
+    fn json_and_avro_name_the_same_converters_once() {
+        let (json, avro) = (sample(0, None), sample(0, Some("http://127.0.0.1:8081")));
+        for side in ["key", "value"] {
+            assert!(json[&format!("{side}.converter")].ends_with("JsonConverter"));
+            assert!(avro[&format!("{side}.converter")].ends_with("AvroConverter"));
+            let url = &avro[&format!("{side}.converter.apicurio.registry.url")];
+            assert_eq!(url, "http://127.0.0.1:8081/apis/registry/v2");
+            assert!(!avro.contains_key(&format!("{side}.converter.schemas.enable")));
+        }
     }
 }

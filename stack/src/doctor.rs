@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::backend::Options;
 use crate::paths::{Paths, is_root};
-use crate::provision::{self, Kafka, MAJORS, Need, STATE_BYTES, Source};
+use crate::provision::{self, Jars, MAJORS, Need, STATE_BYTES, Source};
 
 /// One thing that is needed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -35,7 +35,7 @@ pub enum Level {
 
 /// Looks at everything.
 pub(crate) fn check(paths: &Paths, options: &Options) -> Vec<Check> {
-    let kafka = Kafka::pinned().home(paths);
+    let kafka = Jars::kafka().home(paths);
     let default: Vec<Source> = MAJORS[..2].iter().filter_map(|major| Source::of(*major).ok()).collect();
     let complete = kafka.exists() && default.iter().all(|source| source.is_there(paths));
     let mut checks = vec![
@@ -50,7 +50,8 @@ pub(crate) fn check(paths: &Paths, options: &Options) -> Vec<Check> {
         checks.push(program(need, needed.contains(&need), options));
     }
     checks.push(folder("Kafka and Debezium", Some(kafka), &[Need::Maven]));
-    checks.push(folder("Kafka with ZooKeeper", Some(Kafka::with_zookeeper().home(paths)), &[Need::Maven]));
+    checks.push(folder("Kafka with ZooKeeper", Some(Jars::zookeeper().home(paths)), &[Need::Maven]));
+    checks.push(folder("Schema Registry", Some(Jars::registry().home(paths)), &[Need::Maven]));
     for major in MAJORS {
         let name = format!("PostgreSQL {major}");
         checks.push(match Source::of(major) {

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::backend::Parts;
 use crate::command::{Command, DOWNLOAD, SHORT, find_program};
 use crate::error::{Error, Result};
 use crate::observe::{Shared, silent};
@@ -68,7 +69,7 @@ pub async fn build_offline(generator: &Path, install: bool) -> Result<Vec<String
     let provision = Provision { paths: &paths, install, observer: &observer };
     answering(&observer).await?;
     let majors = ["POSTGRES_OLD", "POSTGRES_NEW"].map(|name| major(version(name)));
-    let tools = provision.tools(&majors, false).await?;
+    let tools = provision.tools(&majors, Parts::default()).await?;
     let base = base(&provision).await?;
     let inputs = inputs(&base, &tools, generator)?;
     let mut outdated = Vec::new();

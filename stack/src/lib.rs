@@ -22,10 +22,12 @@ pub mod postgres;
 mod procfs;
 mod progress;
 mod provision;
+pub mod registry;
+mod rest;
 mod state;
 pub mod wait;
 
-pub use backend::{Down, Endpoints, Options, PostgresEndpoint, Stack};
+pub use backend::{Down, Endpoints, Options, Parts, PostgresEndpoint, Stack};
 pub use daemon::{ExitInfo, ServiceStatus};
 pub use engine::Engine;
 pub use error::{Error, Result};

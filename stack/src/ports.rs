@@ -17,7 +17,7 @@ const RANGE: std::ops::Range<u16> = 20_000..32_000;
 const TRIES: usize = 1000;
 
 /// The ports of a stack.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Ports {
     /// The database before the upgrade.
     pub(crate) postgres_old: u16,
@@ -29,14 +29,17 @@ pub(crate) struct Ports {
     pub(crate) controller: u16,
     /// Kafka Connect.
     pub(crate) connect: u16,
+    /// The Schema Registry, whether it runs or not.
+    #[serde(default)]
+    pub(crate) registry: u16,
     /// They are the usual ones and must not change.
     pub(crate) standard: bool,
 }
 
 impl Ports {
-    /// All five.
-    pub(crate) fn all(&self) -> [u16; 5] {
-        [self.postgres_old, self.postgres_new, self.kafka, self.controller, self.connect]
+    /// All six.
+    pub(crate) fn all(&self) -> [u16; 6] {
+        [self.postgres_old, self.postgres_new, self.kafka, self.controller, self.connect, self.registry]
     }
 
     fn standard() -> Self {
@@ -47,23 +50,21 @@ impl Ports {
             kafka: 9092,
             controller: 0,
             connect: 8083,
+            registry: 8081,
             standard: true,
         }
     }
 
-    fn none() -> Self {
-        Self { postgres_old: 0, postgres_new: 0, kafka: 0, controller: 0, connect: 0, standard: false }
-    }
-
     /// Keeps what can be kept and picks the rest: a port is kept when it is free or `ours` says
     /// that a component of this stack has it. Standard ports are given up when they are no longer
-    /// asked for.
+    /// asked for. Only a `registry` that is wanted insists on its standard port.
     ///
     /// # Errors
     /// A standard port is in use (by whom, if that can be seen), or no port is free.
     pub(crate) fn settle(
         kept: Option<Self>,
         standard: bool,
+        registry: bool,
         taken: &[u16],
         reserved: &mut Reserved,
         ours: impl Fn(u16) -> bool,
@@ -71,7 +72,7 @@ impl Ports {
         let start = match kept {
             Some(kept) if kept.standard == standard => kept,
             _ if standard => Self::standard(),
-            _ => Self::none(),
+            _ => Self::default(),
         };
         let mut used: Vec<u16> = taken.to_vec();
         let mut settle = |port: u16, fixed: bool| -> Result<u16> {
@@ -92,6 +93,7 @@ impl Ports {
             kafka: settle(start.kafka, standard)?,
             controller: settle(start.controller, false)?,
             connect: settle(start.connect, standard)?,
+            registry: settle(if standard { 8081 } else { start.registry }, standard && registry)?,
             standard,
         };
         reserved.0.retain(|port, _| ports.all().contains(port));
@@ -148,7 +150,7 @@ mod tests {
     use super::*;
 
     fn settle(kept: Option<&Ports>, standard: bool, ours: impl Fn(u16) -> bool) -> Ports {
-        Ports::settle(kept.cloned(), standard, &[], &mut Reserved::default(), ours).unwrap()
+        Ports::settle(kept.cloned(), standard, false, &[], &mut Reserved::default(), ours).unwrap()
     }
 
     #[test]
@@ -166,11 +168,11 @@ mod tests {
     #[test]
     fn what_another_stack_has_picked_is_not_picked_before_it_is_bound() {
         let (mut one, mut two) = (Reserved::default(), Reserved::default());
-        let first = Ports::settle(None, false, &[], &mut one, |_| false).unwrap();
-        assert_eq!(one.0.len(), 5);
-        let again = Ports::settle(Some(first.clone()), false, &[], &mut one, |_| false).unwrap();
+        let first = Ports::settle(None, false, false, &[], &mut one, |_| false).unwrap();
+        assert_eq!(one.0.len(), 6);
+        let again = Ports::settle(Some(first.clone()), false, false, &[], &mut one, |_| false).unwrap();
         assert_eq!(first, again, "its own reservations do not stop it");
-        let second = Ports::settle(Some(first.clone()), false, &[], &mut two, |_| false).unwrap();
+        let second = Ports::settle(Some(first.clone()), false, false, &[], &mut two, |_| false).unwrap();
         assert!(second.all().iter().all(|port| !first.all().contains(port)));
         drop(one);
         assert_eq!(first, settle(Some(&first), false, |_| false));
@@ -184,6 +186,19 @@ mod tests {
         let again = settle(Some(&kept), true, |_| true);
         assert_eq!(again, kept);
         assert_eq!(settle(Some(&free), true, |_| true).connect, 8083);
+    }
+
+    #[test]
+    fn a_registry_that_is_not_wanted_does_not_insist_on_its_port() {
+        let registry = |wanted: bool, kept: Option<Ports>| {
+            let ours = |port| port != 8081;
+            Ports::settle(kept, true, wanted, &[8081], &mut Reserved::default(), ours).map(|p| p.registry)
+        };
+        let Ok(other) = registry(false, None) else { panic!("refused") };
+        assert!(RANGE.contains(&other));
+        let _foreign = TcpListener::bind((Ipv4Addr::LOCALHOST, 8081));
+        let kept = Ports { registry: other, ..Ports::standard() };
+        assert!(registry(true, Some(kept)).unwrap_err().to_string().contains("port 8081"));
     }
 
     #[test]

@@ -82,6 +82,9 @@ pub(crate) struct Tools {
     /// The broker that runs instead of Kafka's own when ZooKeeper is asked for.
     #[serde(default)]
     pub(crate) zookeeper: Option<ZooKeeperTools>,
+    /// The Schema Registry, when events are written as Avro.
+    #[serde(default)]
+    pub(crate) registry: Option<RegistryTools>,
     /// Folder with a class archive per service: the JVMs start in a third of the time. None when
     /// they could not be made.
     pub(crate) archives: Option<PathBuf>,
@@ -118,6 +121,15 @@ pub(crate) struct ZooKeeperTools {
     pub(crate) kafka_version: String,
     /// `3.8.4`
     pub(crate) zookeeper_version: String,
+}
+
+/// Apicurio's registry and its converter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RegistryTools {
+    /// Folder with `server` and `plugins`.
+    pub(crate) home: PathBuf,
+    /// `2.6.13.Final`
+    pub(crate) version: String,
 }
 
 /// PostgreSQL of one major version.

@@ -98,7 +98,7 @@ async fn deploy(lab: &Clients) {
     assert!(not_there.is_not_found(), "{not_there}");
     println!("{not_there}\n{}", lab.connect.put_config(name, &BTreeMap::new()).await.unwrap_err());
     println!("{}", lab.connect.plugins().await.unwrap());
-    let config = connector::config(&lab.names, &lab.debezium, 0).unwrap();
+    let config = connector::config(&lab.names, &lab.debezium, 0, None).unwrap();
     lab.connect.put_config(name, &config).await.unwrap();
     let running = |status: &connect::Status| match status.failure() {
         Some(why) => Probe::Never(why),

@@ -13,7 +13,7 @@ use std::process::Command;
 use artifacts::snapshot::Role;
 use stack::observe::{Shared, silent};
 use stack::postgres::Client;
-use stack::{Stack, Transfer};
+use stack::{Parts, Stack, Transfer};
 use support::Lab;
 
 /// A connection of the superuser to the rehearsal's database.
@@ -40,7 +40,7 @@ const ALL: [&str; 4] = ["connect", "kafka", "postgres-new", "postgres-old"];
 async fn a_stack_survives_crashes_and_leaves_nothing_behind() {
     let observer = silent();
     let mut stack = Lab::open("test-crash");
-    stack.up(15, 16, false, &observer).await.unwrap();
+    stack.up(15, 16, Parts::default(), &observer).await.unwrap();
     stack.replace_postgres(&observer).await.unwrap();
     assert_eq!(alive(&stack), ALL);
     let memory: u64 = stack.processes().iter().filter_map(|p| p.rss_bytes).sum();
@@ -64,7 +64,8 @@ async fn a_stack_survives_crashes_and_leaves_nothing_behind() {
     let kept = std::fs::read(&secrets).unwrap();
     std::fs::write(&secrets, "{").unwrap();
     stack.reopen("test-crash");
-    for result in [stack.ensure_running(&observer).await, stack.up(15, 16, false, &observer).await] {
+    for result in [stack.ensure_running(&observer).await, stack.up(15, 16, Parts::default(), &observer).await]
+    {
         let message = result.unwrap_err().to_string();
         assert!(message.contains("cargo xtask down --volumes"), "{message}");
     }
@@ -72,7 +73,7 @@ async fn a_stack_survives_crashes_and_leaves_nothing_behind() {
     stack.reopen("test-crash");
 
     ALL.iter().for_each(|service| kill_9(&stack, service));
-    stack.up(15, 16, false, &observer).await.unwrap();
+    stack.up(15, 16, Parts::default(), &observer).await.unwrap();
     assert_eq!(stack.generation(), 2);
     assert_eq!(alive(&stack), ["connect", "kafka", "postgres-old"]);
     let fresh = connect(&stack, Role::Old, observer.clone()).await;
@@ -111,7 +112,7 @@ async fn linked_files_are_those_of_one_server_only() {
     connect(&stack, Role::New, observer.clone()).await.execute("SELECT FROM kept").await.unwrap();
 
     // As an interrupted pg_upgrade --link leaves it.
-    stack.up(15, 16, false, &observer).await.unwrap();
+    stack.up(15, 16, Parts::default(), &observer).await.unwrap();
     stack.stop_postgres(Role::Old).await.unwrap();
     let control = stack.state_dir().join("postgres/old/data/global/pg_control");
     std::fs::rename(&control, control.with_extension("old")).unwrap();
@@ -125,7 +126,10 @@ async fn linked_files_are_those_of_one_server_only() {
 async fn two_stacks_run_side_by_side_and_keep_their_secrets() {
     let observer = silent();
     let (mut one, mut two) = (Lab::open("test-one"), Lab::open("test-two"));
-    let ups = tokio::join!(one.up(15, 16, false, &observer), two.up(16, 17, false, &observer));
+    let ups = tokio::join!(
+        one.up(15, 16, Parts::default(), &observer),
+        two.up(16, 17, Parts::default(), &observer)
+    );
     ups.0.unwrap();
     ups.1.unwrap();
     let version = one.exec("psql", Role::Old, &["-Atc", "SHOW server_version"], &observer).await.unwrap();

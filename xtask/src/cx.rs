@@ -8,7 +8,7 @@ use artifacts::events::EventKind;
 use artifacts::run::Run;
 use artifacts::snapshot::Role;
 use stack::observe::{Observer, Shared};
-use stack::{Stack, connect, kafka, postgres};
+use stack::{Stack, connect, kafka, postgres, registry};
 
 use crate::failpoint;
 use crate::recorder::Recorder;
@@ -72,6 +72,13 @@ impl Cx {
     pub(crate) fn kafka(&mut self) -> anyhow::Result<kafka::Client> {
         let observer = self.observer();
         Ok(kafka::Client::new(&self.stack()?.endpoints().kafka, observer))
+    }
+
+    /// The Schema Registry, reporting into the evidence; none when events are JSON.
+    pub(crate) fn registry(&mut self) -> anyhow::Result<Option<registry::Client>> {
+        let observer = self.observer();
+        let base = self.stack()?.endpoints().registry;
+        Ok(base.map(|base| registry::Client::new(&base, observer)).transpose()?)
     }
 
     /// Says one thing at the end of the step, on the console and in the evidence.
@@ -146,10 +153,11 @@ pub(crate) fn login(stack: &Stack, database: &str, role: Role, who: Who) -> anyh
 
 /// The first component that has died, with the end of its log: what is waited for cannot come.
 pub(crate) fn dead(stack: &Stack, role: Role) -> Option<String> {
-    let zookeeper = stack.endpoints().zookeeper.map(|_| "zookeeper".to_owned());
-    let services = ["kafka".to_owned(), "connect".to_owned(), format!("postgres-{role}")];
-    let dead =
-        services.into_iter().chain(zookeeper).find(|name| !stack.service(name).is_some_and(|s| s.alive))?;
+    let endpoints = stack.endpoints();
+    let mut services = vec!["kafka".to_owned(), "connect".to_owned(), format!("postgres-{role}")];
+    services.extend(endpoints.zookeeper.map(|_| "zookeeper".to_owned()));
+    services.extend(endpoints.registry.map(|_| "schema-registry".to_owned()));
+    let dead = services.into_iter().find(|name| !stack.service(name).is_some_and(|s| s.alive))?;
     Some(format!(
         "{dead} has ended, begin anew with: cargo xtask up; the end of its log:\n{}",
         stack.last_log_lines(&dead)

@@ -127,7 +127,7 @@ pub(crate) struct StackArgs {
     /// Install nothing: end with the command to run when something is missing
     #[arg(long)]
     pub(crate) no_install: bool,
-    /// `auto` picks free ports and keeps them; `standard` is 5432, 5433, 9092 and 8083
+    /// `auto` picks free ports and keeps them; `standard` is 5432, 5433, 9092, 8081 and 8083
     #[arg(long, value_enum, default_value = "auto")]
     pub(crate) ports: Ports,
 }
@@ -156,6 +156,15 @@ pub(crate) enum Kafka {
     /// ZooKeeper, with the last line of Kafka that can do without KRaft
     #[value(name = "zookeeper")]
     ZooKeeper,
+}
+
+/// How events are written to Kafka.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// JSON without schemas
+    Json,
+    /// Avro, its schemas in a Schema Registry
+    Avro,
 }
 
 /// How the upgrade is done.
@@ -235,6 +244,9 @@ pub(crate) struct RehearsalArgs {
     /// Who controls Kafka; a stack that ran it otherwise begins without its topics [default: kraft]
     #[arg(long, value_enum)]
     pub(crate) kafka: Option<Kafka>,
+    /// How events are written to Kafka; avro starts a Schema Registry [default: json]
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<Format>,
     /// Safeguards to leave out, separated by commas: writers-first, fence, drain, stop-connector,
     /// keep-publication, repoint-connector, rebase-offsets
     #[arg(long, value_delimiter = ',', value_name = "SAFEGUARD", value_parser = trimmed)]

@@ -76,9 +76,10 @@ fn fill(command: &str, role: Role, info: &Run, stack: &Stack) -> String {
         (
             "{start-stack}",
             format!(
-                "start PostgreSQL {}, {}Kafka and Kafka Connect",
+                "start PostgreSQL {}, {}{}Kafka and Kafka Connect",
                 info.from,
-                if info.kafka == "zookeeper" { "ZooKeeper, " } else { "" }
+                if info.kafka == "zookeeper" { "ZooKeeper, " } else { "" },
+                if info.format == "avro" { "Schema Registry, " } else { "" }
             ),
         ),
         ("{start-new}", format!("start PostgreSQL {} on port {port}", info.to)),

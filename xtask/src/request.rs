@@ -10,7 +10,7 @@ use stack::Stack;
 
 use crate::exit::Usage;
 use crate::flags::{
-    Kafka, LsnCase, Offsets, RehearsalArgs, StackArgs, Transfer, UpgradeOption, WorkloadArgs,
+    Format, Kafka, LsnCase, Offsets, RehearsalArgs, StackArgs, Transfer, UpgradeOption, WorkloadArgs,
 };
 use crate::{project, steps};
 
@@ -47,7 +47,7 @@ pub(crate) fn new_run(args: &RehearsalArgs, stack: &StackArgs) -> anyhow::Result
         lsn_case: flag(lsn_case(args)?),
         stack: StackName { name: stack.name.clone(), kind: "native".into() },
         kafka: flag(args.kafka.unwrap_or(Kafka::Kraft)),
-        format: "json".into(),
+        format: flag(args.format.unwrap_or(Format::Json)),
         names: names(1),
         as_written: args.as_written,
         heartbeat_ms: if args.no_heartbeat { 0 } else { 1000 },
@@ -246,6 +246,7 @@ pub(crate) fn contradictions(info: &Run, args: &RehearsalArgs) -> anyhow::Result
         ("--to", args.to.map(|v| text(&v)), text(&info.to)),
         ("--lsn-case", args.lsn_case.map(flag), info.lsn_case.clone()),
         ("--kafka", args.kafka.map(flag), info.kafka.clone()),
+        ("--format", args.format.map(flag), info.format.clone()),
         ("--changes", w.changes.map(|v| text(&v)), or_none(kept.changes.map(|v| text(&v)))),
         ("--rate", w.rate.map(|v| text(&v)), text(&kept.rate)),
         ("--duration", w.duration.map(|v| text(&v)), or_none(kept.duration_s.map(|v| text(&v)))),

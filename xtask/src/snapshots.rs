@@ -30,6 +30,7 @@ pub(crate) async fn take(cx: &mut Cx, name: &str, role: Role, pending: Pending) 
     let pg = cx.pg(role).await?;
     let connect = cx.connect()?;
     let kafka = cx.kafka()?;
+    let registry = cx.registry()?;
     let taken_at = time::now();
     let mut unobserved = BTreeMap::new();
     let slot = pg.slot_row(&names.slot).await?;
@@ -44,6 +45,13 @@ pub(crate) async fn take(cx: &mut Cx, name: &str, role: Role, pending: Pending) 
     let config = seen.or_none("/connector", connect.config(&names.connector).await);
     let status = seen.or_none("/connector", connect.status(&names.connector).await).map(|s| s.raw);
     let topics = seen.or_default("/topics", topics(&kafka, &names.prefix).await);
+    let subjects = match registry {
+        Some(registry) => {
+            let topics: Vec<String> = topics.keys().cloned().collect();
+            seen.or_none("/subjects", registry.subjects_of(&topics).await)
+        }
+        None => None,
+    };
     let sequences = seen.or_default("/sequences", pg.sequences().await);
     let roles = seen.or_default("/roles", pg.roles().await);
     let mut settings = seen.or_default("/settings", pg.settings().await);
@@ -68,7 +76,7 @@ pub(crate) async fn take(cx: &mut Cx, name: &str, role: Role, pending: Pending) 
         offset: offset.and_then(|o| Some(StoredOffset { position: attributed?, raw: o.raw().clone() })),
         connector: config.zip(status).map(|(config, status)| ConnectorState { config, status }),
         topics,
-        subjects: None,
+        subjects,
         audit,
         slot_pending,
         server,
@@ -124,7 +132,8 @@ fn attribute(
 /// The connector's configuration for one of the databases.
 pub(crate) fn connector_config(cx: &mut Cx, role: Role) -> anyhow::Result<connector::Config> {
     let login = cx.login(role, Who::Debezium)?;
-    let mut config = connector::config(&cx.info.names, &login, cx.info.heartbeat_ms)?;
+    let registry = cx.stack()?.endpoints().registry;
+    let mut config = connector::config(&cx.info.names, &login, cx.info.heartbeat_ms, registry.as_deref())?;
     let strategy = cx.info.mismatch_strategy.clone();
     config.extend(strategy.map(|strategy| ("offset.mismatch.strategy".to_owned(), strategy)));
     if role == Role::New && cx.info.offsets == "reset" {

@@ -4,6 +4,7 @@
 //! reads it. It opens no socket and starts no process. The layout is described in
 //! `docs/artifacts.md`; unknown fields are tolerated, an unknown major version is refused.
 
+pub mod base64;
 pub mod collected;
 pub mod consumed;
 pub mod drain;
@@ -16,6 +17,7 @@ pub mod redact;
 pub mod row;
 pub mod run;
 pub mod run_dir;
+pub mod schemas;
 pub mod seal;
 pub mod snapshot;
 pub mod summary;

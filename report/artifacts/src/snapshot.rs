@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::position::Position;
+use crate::schemas::Subjects;
 use crate::time::{Time, micros};
 
 /// The five moments, in order.
@@ -49,9 +50,9 @@ pub struct Snapshot {
     /// Topic to partition to bounds.
     #[serde(default)]
     pub topics: BTreeMap<String, BTreeMap<i32, Bounds>>,
-    /// Schema Registry subjects; null without one.
+    /// Subjects of the run's topics in the Schema Registry; null without one.
     #[serde(default)]
-    pub subjects: Option<Value>,
+    pub subjects: Option<Subjects>,
     /// Changes counted by triggers: table to operation (`c`, `u`, `d`) to count.
     #[serde(default)]
     pub audit: Option<BTreeMap<String, BTreeMap<String, u64>>>,

@@ -12,6 +12,7 @@ use artifacts::{Error, Result, RunDir};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::avro::{Decoder, Schemas};
 use crate::verify::rows::step_folder;
 
 /// Table and primary key.
@@ -104,8 +105,12 @@ impl Original {
         let (mut events, mut of_key) = (Vec::new(), BTreeMap::<Key, Vec<usize>>::new());
         let mut topics: HashMap<String, Rc<str>> = HashMap::new();
         let mut deleted: HashMap<Key, Option<u32>> = HashMap::new();
+        let schemas = Schemas::read(run);
+        let decoder = Decoder::new(&schemas);
         for record in consumed::Reader::open(&path)? {
-            let record = record?;
+            let mut record = record?;
+            let place = format!("{} partition {} offset {}", record.topic, record.partition, record.offset);
+            decoder.decode(&mut record).map_err(|cause| Error::corrupt(&path, place, cause))?;
             let topic = topics.entry(record.topic.clone()).or_insert_with(|| record.topic.as_str().into());
             let first_after = cut.get(&record.topic).and_then(|p| p.get(&record.partition)).copied();
             let before_cut = record.offset < first_after.unwrap_or(0);

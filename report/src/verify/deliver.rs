@@ -15,6 +15,7 @@ use artifacts::{Error, Result};
 
 use super::record::{Delivered, Item};
 use super::sort::Sorter;
+use crate::avro::Decoder;
 use crate::parallel;
 use part::{Look, Part};
 
@@ -42,6 +43,7 @@ pub struct Topics {
 /// The sorter cannot spill.
 pub fn read(
     path: &Path,
+    decoder: &Decoder<'_>,
     prefix: &str,
     tables: &Tables,
     collected: Option<&Collected>,
@@ -57,7 +59,7 @@ pub fn read(
     };
     let marker = marker.and_then(|drain| Some((drain.arrived.as_ref()?, drain.nonce.as_str())));
     reading.out.marker_found = marker.map(|_| false);
-    let look = Look { prefix, tables, marker };
+    let look = Look { decoder, prefix, tables, marker };
     let mut pushed = Ok(());
     match Frames::open(path) {
         Err(e) => reading.out.damage = Some(e),

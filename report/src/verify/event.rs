@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use artifacts::base64;
 use artifacts::ledger::Op;
 use artifacts::position::Lsn;
 use artifacts::row::{self, Cell, Cells, Column, Row};
@@ -148,34 +149,12 @@ fn number<T: std::str::FromStr>(cell: Option<Cell<'_>>) -> Option<T> {
 pub fn carries(value: &str, nonce: &str) -> bool {
     let content = || -> Option<Vec<u8>> {
         let value: Value = serde_json::from_str(value).ok()?;
-        base64(value.get("message")?.get("content")?.as_str()?)
+        base64::decode(value.get("message")?.get("content")?.as_str()?)
     };
     let bytes = nonce.as_bytes();
     !bytes.is_empty()
         && (value.contains(nonce)
             || content().is_some_and(|text| text.windows(bytes.len()).any(|window| window == bytes)))
-}
-
-/// Decodes standard base64; none when it is none.
-fn base64(text: &str) -> Option<Vec<u8>> {
-    let mut out = Vec::new();
-    let (mut bits, mut n) = (0_u32, 0);
-    for c in text.trim_end_matches('=').bytes() {
-        let six = match c {
-            b'A'..=b'Z' => c - b'A',
-            b'a'..=b'z' => c - b'a' + 26,
-            b'0'..=b'9' => c - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        (bits, n) = (bits << 6 | u32::from(six), n + 6);
-        if n >= 8 {
-            n -= 8;
-            out.push((bits >> n) as u8);
-        }
-    }
-    Some(out)
 }
 
 #[cfg(test)]

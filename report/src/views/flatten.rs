@@ -101,7 +101,7 @@ impl Group {
             Self::Config => s.connector.as_ref().map(|c| strings(&c.config)).unwrap_or_default(),
             Self::Status => s.connector.as_ref().map(|c| flat(&c.status)).unwrap_or_default(),
             Self::Topics => topics(s),
-            Self::Subjects => s.subjects.as_ref().map(flat).unwrap_or_default(),
+            Self::Subjects => subjects(s),
             Self::Settings => strings(&s.settings),
             Self::Tables => tables(s),
             Self::Sequences => s.sequences.iter().map(|(n, v)| (n.clone(), v.to_string())).collect(),
@@ -171,6 +171,18 @@ fn tables(s: &Snapshot) -> Values {
         ]
     };
     s.tables.iter().flat_map(of_table).collect()
+}
+
+/// The newest version is the last one.
+fn subjects(s: &Snapshot) -> Values {
+    let mut values = Values::new();
+    for (name, subject) in s.subjects.iter().flatten() {
+        let versions = subject.versions.iter().map(|(version, id)| format!("{version} (id {id})"));
+        values.insert(format!("{name} versions"), versions.collect::<Vec<_>>().join(", "));
+        let level = subject.compatibility.as_deref().unwrap_or("unknown");
+        values.insert(format!("{name} compatibility"), level.to_owned());
+    }
+    values
 }
 
 fn audit(s: &Snapshot) -> Values {

@@ -4,7 +4,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::observe::Observer;
+use artifacts::events::EventKind;
+
+use crate::observe::{Observer, Raw};
 
 /// Answers one request per given answer, in order.
 async fn server(answers: Vec<(u16, &'static str)>) -> String {

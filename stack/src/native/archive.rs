@@ -67,14 +67,20 @@ async fn make(provision: &Provision<'_>, tools: &Tools, folder: &Path) -> Result
 async fn throw_away(paths: &Paths, dir: &Path, archives: &Path, tools: &Tools) -> Result<Native> {
     let taken = State::ports_of_others(&paths.state.join("stacks"), dir);
     let mut reserved = Reserved::default();
-    let ports = Ports::settle(None, false, &taken, &mut reserved, |_| false)?;
+    let ports = Ports::settle(None, false, false, &taken, &mut reserved, |_| false)?;
     Ok(Native {
         paths: paths.clone(),
         options: Options { name: "classes".into(), install: false, standard_ports: false },
         dir: dir.into(),
         daemons: Daemons::new(dir),
         // Those of the stacks with ZooKeeper start without: only Connect is the same.
-        state: Some(State::new(0, 0, ports, "C".into(), Tools { zookeeper: None, ..tools.clone() })),
+        state: Some(State::new(
+            0,
+            0,
+            ports,
+            "C".into(),
+            Tools { zookeeper: None, registry: None, ..tools.clone() },
+        )),
         secrets: Secrets::random(),
         secrets_lost: false,
         reserved,

@@ -1,7 +1,7 @@
 //! Kafka (one node) and Kafka Connect (distributed mode, one worker).
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use rand::RngExt;
@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::observe::Shared;
 use crate::paths::{create_dir, create_private_dir, remove_dir, write_file};
 use crate::ports::Ports;
-use crate::state::State;
+use crate::state::{State, Tools};
 
 const READY: Duration = Duration::from_secs(120);
 const ASK: Duration = Duration::from_secs(2);
@@ -23,8 +23,20 @@ const KAFKA_HEAP: &str = "-Xmx384m";
 const CONNECT_HEAP: &str = "-Xmx512m";
 const FORMAT_HEAP: &str = "-Xmx128m";
 
+/// A JVM to start.
+pub(super) struct Jvm<'a> {
+    pub(super) service: &'a str,
+    pub(super) heap: &'a str,
+    /// Besides those of every JVM.
+    pub(super) flags: Vec<String>,
+    pub(super) class_path: String,
+    /// Class and arguments.
+    pub(super) main: &'a [String],
+    pub(super) port: u16,
+}
+
 impl Native {
-    /// Starts what is not running of Kafka and Kafka Connect and waits for both. They start side
+    /// Starts what is not running of Kafka, Kafka Connect and what goes with them, and waits for all. They start side
     /// by side: Connect waits for Kafka by itself.
     pub(super) async fn start_warm(&self, observer: &Shared) -> Result<()> {
         let state = self.state()?;
@@ -32,18 +44,17 @@ impl Native {
         if self.daemons.find(CONNECT).is_none() {
             let (config, log4j) = self.write_connect_config(state)?;
             let main = ["org.apache.kafka.connect.cli.ConnectDistributed".to_owned(), config];
-            self.spawn_jvm(state, CONNECT, CONNECT_HEAP, &log4j, &main, state.ports.connect)?;
+            let flags = [self.class_archive(state, CONNECT), Some(log4j)].into_iter().flatten().collect();
+            let class_path = class_path(&state.tools.kafka.home)?;
+            let port = state.ports.connect;
+            let jvm = Jvm { service: CONNECT, heap: CONNECT_HEAP, flags, class_path, main: &main, port };
+            self.spawn_jvm(state, jvm)?;
         }
         if state.tools.zookeeper.is_some() {
             self.start_zookeeper(state, observer).await?;
         }
         if self.daemons.find(KAFKA).is_none() {
-            let (config, log4j) = self.write_kafka_config(state)?;
-            if state.tools.zookeeper.is_none() {
-                self.format(state, &config, observer).await?;
-            }
-            let main = ["kafka.Kafka".to_owned(), config];
-            self.spawn_jvm(state, KAFKA, KAFKA_HEAP, &log4j, &main, state.ports.kafka)?;
+            self.start_kafka(state, observer).await?;
         }
         let bootstrap = format!("127.0.0.1:{}", state.ports.kafka);
         let url = format!("http://127.0.0.1:{}", state.ports.connect);
@@ -56,51 +67,58 @@ impl Native {
                 "connect answers GET / and GET /connectors",
                 READY,
                 &**observer,
-                || { worker(url.clone()) }
+                || { answers(url.clone(), &["/", "/connectors"]) }
             ),
+            self.start_registry(state, observer),
         )?;
         Ok(())
     }
 
-    pub(super) fn spawn_jvm(
-        &self,
-        state: &State,
-        service: &str,
-        heap: &str,
-        log4j: &Path,
-        main: &[String],
-        port: u16,
-    ) -> Result<()> {
-        let cwd = self.dir.join(service);
+    async fn start_kafka(&self, state: &State, observer: &Shared) -> Result<()> {
+        let (config, log4j) = self.write_kafka_config(state)?;
+        // There is no archive of the jars with ZooKeeper.
+        let (home, archive) = match &state.tools.zookeeper {
+            Some(tools) => (&tools.home, None),
+            None => {
+                self.format(state, &config, observer).await?;
+                (&state.tools.kafka.home, self.class_archive(state, KAFKA))
+            }
+        };
+        let main = ["kafka.Kafka".to_owned(), config];
+        let (flags, class_path) = ([archive, Some(log4j)].into_iter().flatten().collect(), class_path(home)?);
+        let port = state.ports.kafka;
+        self.spawn_jvm(state, Jvm { service: KAFKA, heap: KAFKA_HEAP, flags, class_path, main: &main, port })
+    }
+
+    pub(super) fn spawn_jvm(&self, state: &State, jvm: Jvm<'_>) -> Result<()> {
+        let cwd = self.dir.join(jvm.service);
         let tmp = cwd.join("tmp");
         remove_dir(&tmp)?;
         create_dir(&tmp)?;
-        let mut args = jvm_flags(heap, &tmp);
-        let zookeeper = state.tools.zookeeper.as_ref().filter(|_| service != CONNECT);
-        args.extend(match &self.record {
-            // There is no archive of these jars.
-            _ if zookeeper.is_some() => None,
-            Some(folder) => Some(format!("-XX:ArchiveClassesAtExit={}", archive(folder, service))),
-            None => shared_archive(state, service),
-        });
-        args.push(format!("-Dlog4j2.configurationFile={}", log4j.display()));
-        args.extend([
-            "-cp".into(),
-            class_path(zookeeper.map_or(&state.tools.kafka.home, |tools| &tools.home))?,
-        ]);
-        args.extend_from_slice(main);
+        let mut args = jvm_flags(jvm.heap, &tmp);
+        args.extend(jvm.flags);
+        args.extend(["-cp".into(), jvm.class_path]);
+        args.extend_from_slice(jvm.main);
         self.daemons.spawn(&Spec {
-            service: service.into(),
+            service: jvm.service.into(),
             program: state.tools.java.program.clone(),
             args,
             env: Vec::new(),
             cwd,
             user: None,
-            port: Some(port),
+            port: Some(jvm.port),
         })
     }
 
-    fn write_kafka_config(&self, state: &State) -> Result<(String, PathBuf)> {
+    /// The flag that writes or reads the class archive of a service.
+    fn class_archive(&self, state: &State, service: &str) -> Option<String> {
+        match &self.record {
+            Some(folder) => Some(format!("-XX:ArchiveClassesAtExit={}", archive(folder, service))),
+            None => shared_archive(state, service),
+        }
+    }
+
+    fn write_kafka_config(&self, state: &State) -> Result<(String, String)> {
         let data = self.dir.join(KAFKA).join("data");
         let controller = match state.tools.zookeeper {
             Some(_) => zookeeper::broker(&state.ports),
@@ -109,18 +127,19 @@ impl Native {
         self.write_config(KAFKA, &(controller + &kafka_properties(&data)))
     }
 
-    fn write_connect_config(&self, state: &State) -> Result<(String, PathBuf)> {
-        self.write_config(CONNECT, &connect_properties(&state.ports, &state.tools.kafka.home.join("plugins")))
+    fn write_connect_config(&self, state: &State) -> Result<(String, String)> {
+        self.write_config(CONNECT, &connect_properties(&state.ports, &state.tools))
     }
 
-    pub(super) fn write_config(&self, service: &str, properties: &str) -> Result<(String, PathBuf)> {
+    /// The path of the configuration, and the flag for that of the log.
+    pub(super) fn write_config(&self, service: &str, properties: &str) -> Result<(String, String)> {
         let dir = self.dir.join(service);
         // Kafka's topics hold the connector's password.
         create_private_dir(&dir)?;
         let (config, log4j) = (dir.join(format!("{service}.properties")), dir.join("log4j2.properties"));
         write_file(&config, properties, 0o644)?;
         write_file(&log4j, LOG4J, 0o644)?;
-        Ok((config.display().to_string(), log4j))
+        Ok((config.display().to_string(), format!("-Dlog4j2.configurationFile={}", log4j.display())))
     }
 
     /// Gives Kafka's data folder its identity, once.
@@ -174,7 +193,7 @@ pub(super) fn archive(folder: &Path, service: &str) -> String {
 }
 
 /// Every jar, in the order of names: class archives want the same path each time.
-fn class_path(home: &Path) -> Result<String> {
+pub(super) fn class_path(home: &Path) -> Result<String> {
     let libs = home.join("libs");
     let entries = fs::read_dir(&libs).map_err(Error::io("read", &libs))?;
     let mut jars: Vec<String> = entries.flatten().map(|entry| entry.path().display().to_string()).collect();
@@ -230,14 +249,21 @@ fn kafka_properties(data: &Path) -> String {
     )
 }
 
-fn connect_properties(ports: &Ports, plugins: &Path) -> String {
+fn connect_properties(ports: &Ports, tools: &Tools) -> String {
+    let mut plugins = tools.kafka.home.join("plugins").display().to_string();
+    let mut discovery = "service_load";
+    if let Some(registry) = &tools.registry {
+        plugins = format!("{plugins},{}", registry.home.join("plugins").display());
+        // The converter has no manifest: Connect has to look into its classes.
+        discovery = "hybrid_warn";
+    }
     format!(
         "bootstrap.servers=127.0.0.1:{kafka}\n\
          group.id=docker-connect\n\
          listeners=http://127.0.0.1:{connect}\n\
          rest.advertised.host.name=127.0.0.1\n\
          plugin.path={plugins}\n\
-         plugin.discovery=service_load\n\
+         plugin.discovery={discovery}\n\
          # Connectors name their own converters.\n\
          key.converter=org.apache.kafka.connect.json.JsonConverter\n\
          value.converter=org.apache.kafka.connect.json.JsonConverter\n\
@@ -254,7 +280,6 @@ fn connect_properties(ports: &Ports, plugins: &Path) -> String {
          scheduled.rebalance.max.delay.ms=0\n",
         kafka = ports.kafka,
         connect = ports.connect,
-        plugins = plugins.display(),
     )
 }
 
@@ -283,10 +308,10 @@ async fn metadata(bootstrap: String) -> std::result::Result<(), String> {
     tokio::task::spawn_blocking(ask).await.map_err(|e| e.to_string())?
 }
 
-/// Asks a worker for its version and its connectors.
-async fn worker(url: String) -> std::result::Result<(), String> {
+/// Asks a component for JSON at each of these paths.
+pub(super) async fn answers(url: String, paths: &[&str]) -> std::result::Result<(), String> {
     let client = reqwest::Client::builder().no_proxy().timeout(ASK).build().map_err(|e| e.to_string())?;
-    for path in ["/", "/connectors"] {
+    for path in paths {
         let answer = client.get(format!("{url}{path}")).send().await.map_err(|e| innermost(&e))?;
         let status = answer.status();
         let json = answer.json::<serde_json::Value>().await;
@@ -306,6 +331,7 @@ fn innermost(e: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::registry;
     use super::*;
 
     #[test]
@@ -317,16 +343,35 @@ mod tests {
         }
     }
 
+    fn tools() -> Tools {
+        let text = r#"{"java": {"program": "/j", "version": "17"}, "kafka": {"home": "/k", "kafka_version": "4",
+            "debezium_version": "3"}, "registry": {"home": "/r", "version": "2"}, "archives": null, "postgres": {}}"#;
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn the_converter_is_looked_for_only_with_a_registry() {
+        let mut tools = tools();
+        let properties = |tools: &Tools| connect_properties(&Ports::default(), tools);
+        assert!(
+            properties(&tools).contains("plugin.path=/k/plugins,/r/plugins\nplugin.discovery=hybrid_warn\n")
+        );
+        tools.registry = None;
+        assert!(properties(&tools).contains("plugin.path=/k/plugins\nplugin.discovery=service_load\n"));
+    }
+
     #[test]
     fn everything_listens_on_loopback_only() {
-        let ports =
-            Ports { postgres_old: 1, postgres_new: 2, kafka: 3, controller: 4, connect: 5, standard: false };
+        let of_postgres = Ports { postgres_old: 1, postgres_new: 2, ..Ports::default() };
+        let ports = Ports { kafka: 3, controller: 4, connect: 5, registry: 6, ..of_postgres };
         let text = kraft(&ports)
-            + &connect_properties(&ports, Path::new("/p"))
+            + &connect_properties(&ports, &tools())
+            + &registry::flags(&ports, Path::new("/r")).join("\n")
             + &zookeeper::broker(&ports)
             + &zookeeper::properties(&ports, Path::new("/z"));
         assert!(text.contains("listeners=PLAINTEXT://127.0.0.1:3,CONTROLLER://127.0.0.1:4"));
         assert!(text.contains("listeners=http://127.0.0.1:5"));
+        assert!(text.contains("http.host=127.0.0.1\n-Dquarkus.http.port=6\n"));
         assert!(text.contains("clientPort=4\nclientPortAddress=127.0.0.1\nadmin.enableServer=false\n"));
         assert!(!text.contains("0.0.0.0") && !text.contains("localhost"));
     }

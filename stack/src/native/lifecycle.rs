@@ -5,8 +5,8 @@ use std::time::Duration;
 use artifacts::snapshot::Role;
 use rustix::process::Signal;
 
-use super::{CONNECT, KAFKA, Native, WARM, ZOOKEEPER, archive, first_signal, port_of, service_of};
-use crate::backend::Down;
+use super::{CONNECT, KAFKA, Native, REGISTRY, WARM, ZOOKEEPER, archive, first_signal, port_of, service_of};
+use crate::backend::{Down, Parts};
 use crate::daemon::ExitInfo;
 use crate::error::{Error, Result};
 use crate::observe::Shared;
@@ -14,7 +14,7 @@ use crate::paths::{create_dir, remove_dir, require_open};
 use crate::ports::Ports;
 use crate::progress::{self, Task};
 use crate::provision::{self, Provision};
-use crate::state::State;
+use crate::state::{State, Tools};
 
 const STOP: Duration = Duration::from_secs(30);
 /// Longer: an open replication connection holds a fast shutdown up.
@@ -24,34 +24,21 @@ const STOP_FOR_GOOD: Duration = Duration::from_secs(5);
 
 impl Native {
     /// Provisions, starts or re-uses Kafka and Kafka Connect, and starts a fresh old server.
-    pub(crate) async fn up(&mut self, from: u32, to: u32, zookeeper: bool, observer: &Shared) -> Result<()> {
+    pub(crate) async fn up(&mut self, from: u32, to: u32, parts: Parts, observer: &Shared) -> Result<()> {
         self.check_secrets()?;
         let provision = Provision { paths: &self.paths, install: self.options.install, observer };
-        let mut tools = provision.tools(&[from, to], zookeeper).await?;
+        let mut tools = provision.tools(&[from, to], parts).await?;
         tools.archives = archive::prepare(&provision, &tools).await;
         create_dir(&self.dir)?;
         require_open(
             tools.postgres.values().map(|tools| tools.bindir.as_path()).chain([self.dir.as_path()]),
         )?;
         self.secrets.write(&self.dir)?;
+        let kept = self.state.take();
+        self.stop_outdated(kept.as_ref(), &tools).await?;
         self.stop_others(true).await?;
         remove_dir(&self.dir.join("postgres"))?;
-        let kept = self.state.take();
-        if kept
-            .as_ref()
-            .is_none_or(|state| state.tools.kafka != tools.kafka || state.tools.java != tools.java)
-        {
-            self.stop_warm().await?;
-        }
-        if let Some(before) = kept.as_ref().filter(|state| state.tools.zookeeper != tools.zookeeper) {
-            let with = |zookeeper: bool| if zookeeper { "ZooKeeper" } else { "KRaft" };
-            let (was, will) = (with(before.tools.zookeeper.is_some()), with(zookeeper));
-            progress::line(&format!(
-                "Kafka ran with {was}; with {will} it begins without the topics of earlier runs"
-            ));
-            self.stop_warm().await?;
-        }
-        let ports = self.settle_ports(kept.as_ref(), self.options.standard_ports)?;
+        let ports = self.settle_ports(kept.as_ref(), self.options.standard_ports, parts.registry)?;
         if kept.as_ref().is_some_and(|state| state.ports != ports) {
             self.stop_warm().await?;
         }
@@ -71,7 +58,7 @@ impl Native {
     /// Restarts what has died; deletes nothing.
     pub(crate) async fn ensure_running(&mut self, observer: &Shared) -> Result<()> {
         let state = self.state()?.clone();
-        let ports = self.settle_ports(Some(&state), state.ports.standard)?;
+        let ports = self.settle_ports(Some(&state), state.ports.standard, state.tools.registry.is_some())?;
         if ports != state.ports {
             self.stop_warm().await?;
             let state = self.state_mut()?;
@@ -96,7 +83,7 @@ impl Native {
             return Err(Error::Refused(text.into()));
         }
         let state = self.state()?.clone();
-        let ports = self.settle_ports(Some(&state), state.ports.standard)?;
+        let ports = self.settle_ports(Some(&state), state.ports.standard, state.tools.registry.is_some())?;
         self.state_mut()?.ports.postgres_new = ports.postgres_new;
         // A half-made cluster is no server to start again.
         self.set_wanted(Role::New, false)?;
@@ -170,17 +157,41 @@ impl Native {
         Ok(ended)
     }
 
-    /// Stops Kafka Connect, then Kafka, then ZooKeeper.
+    /// Stops what was started from other programs than those that are wanted now. Connect goes before the
+    /// servers: a connector whose database is gone takes 10 s to give up.
+    async fn stop_outdated(&self, kept: Option<&State>, wanted: &Tools) -> Result<()> {
+        let Some(had) = kept.map(|state| &state.tools) else { return self.stop_warm().await.map(drop) };
+        let with = |tools: &Tools| if tools.zookeeper.is_some() { "ZooKeeper" } else { "KRaft" };
+        if had.zookeeper != wanted.zookeeper {
+            progress::line(&format!(
+                "Kafka ran with {}; with {} it begins without the topics of earlier runs",
+                with(had),
+                with(wanted)
+            ));
+        }
+        if had.kafka != wanted.kafka || had.java != wanted.java || had.zookeeper != wanted.zookeeper {
+            self.stop_warm().await?;
+        } else if had.registry != wanted.registry {
+            self.stop_all(&[CONNECT, REGISTRY]).await?;
+        }
+        Ok(())
+    }
+
+    /// Stops Kafka Connect, then what it needs.
     async fn stop_warm(&self) -> Result<usize> {
+        self.stop_all(&WARM).await
+    }
+
+    async fn stop_all(&self, services: &[&str]) -> Result<usize> {
         let mut ended = 0;
-        for service in WARM {
+        for service in services {
             ended += usize::from(self.daemons.stop(service, first_signal(service), STOP).await?.was_running);
             self.daemons.sweep(Some(service)).await?;
         }
         Ok(ended)
     }
 
-    fn settle_ports(&mut self, state: Option<&State>, standard: bool) -> Result<Ports> {
+    fn settle_ports(&mut self, state: Option<&State>, standard: bool, registry: bool) -> Result<Ports> {
         let mut reserved = std::mem::take(&mut self.reserved);
         let ours = |port: u16| {
             let Some(state) = state else { return false };
@@ -189,11 +200,12 @@ impl Native {
             ((port == ports.kafka || port == ports.controller) && runs(KAFKA))
                 || (port == ports.controller && runs(ZOOKEEPER))
                 || (port == ports.connect && runs(CONNECT))
+                || (port == ports.registry && runs(REGISTRY))
                 || [Role::Old, Role::New].iter().any(|r| port == port_of(state, *r) && runs(&service_of(*r)))
         };
         let taken = State::ports_of_others(&self.paths.state.join("stacks"), &self.dir);
         let kept = state.map(|s| s.ports.clone());
-        let ports = Ports::settle(kept, standard, &taken, &mut reserved, ours);
+        let ports = Ports::settle(kept, standard, registry, &taken, &mut reserved, ours);
         self.reserved = reserved;
         ports
     }

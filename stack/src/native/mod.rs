@@ -6,6 +6,7 @@ mod jvm;
 mod lifecycle;
 mod logs;
 mod pg_upgrade;
+mod registry;
 mod upgrade;
 mod zookeeper;
 
@@ -29,9 +30,10 @@ use crate::state::{PostgresTools, Secrets, State, pgpass};
 
 const KAFKA: &str = "kafka";
 const CONNECT: &str = "connect";
+const REGISTRY: &str = "schema-registry";
 const ZOOKEEPER: &str = "zookeeper";
 /// In the order in which they are stopped.
-const WARM: [&str; 3] = [CONNECT, KAFKA, ZOOKEEPER];
+const WARM: [&str; 4] = [CONNECT, REGISTRY, KAFKA, ZOOKEEPER];
 
 /// A stack of processes.
 pub(crate) struct Native {
@@ -99,6 +101,7 @@ impl Native {
         let broker = tools.zookeeper.as_ref().map_or(&tools.kafka.kafka_version, |z| &z.kafka_version);
         versions.insert("kafka".into(), broker.clone());
         versions.extend(tools.zookeeper.iter().map(|z| ("zookeeper".into(), z.zookeeper_version.clone())));
+        versions.extend(tools.registry.iter().map(|r| (REGISTRY.into(), r.version.clone())));
         versions.insert("kafka-connect".into(), tools.kafka.kafka_version.clone());
         versions.insert("debezium".into(), tools.kafka.debezium_version.clone());
         versions.insert("java".into(), tools.java.version.clone());
@@ -127,6 +130,7 @@ impl Native {
                 .is_some()
                 .then(|| format!("127.0.0.1:{}", state.ports.controller)),
             connect: format!("http://127.0.0.1:{}", state.ports.connect),
+            registry: state.tools.registry.as_ref().map(|_| registry::url(&state.ports)),
         }
     }
 

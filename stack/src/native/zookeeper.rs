@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::jvm::{Jvm, class_path};
 use super::{KAFKA, Native, ZOOKEEPER};
 use crate::error::{Error, Result};
 use crate::observe::Shared;
@@ -31,7 +32,11 @@ impl Native {
             }
             let (config, log4j) = self.write_config(ZOOKEEPER, &properties(&state.ports, &data))?;
             let main = ["org.apache.zookeeper.server.quorum.QuorumPeerMain".to_owned(), config];
-            self.spawn_jvm(state, ZOOKEEPER, HEAP, &log4j, &main, state.ports.controller)?;
+            let home = state.tools.zookeeper.as_ref().map_or(&state.tools.kafka.home, |tools| &tools.home);
+            let (flags, class_path) = (vec![log4j], class_path(home)?);
+            let port = state.ports.controller;
+            let jvm = Jvm { service: ZOOKEEPER, heap: HEAP, flags, class_path, main: &main, port };
+            self.spawn_jvm(state, jvm)?;
         }
         let port = state.ports.controller;
         let what = "zookeeper answers srvr, and knows no earlier broker";

@@ -7,7 +7,7 @@
 mod browser;
 mod checked;
 pub(crate) mod docker;
-mod kafka;
+mod jars;
 mod postgres;
 mod system;
 
@@ -18,6 +18,7 @@ use std::time::Duration;
 use artifacts::seal;
 use sha2::{Digest, Sha256};
 
+use crate::backend::Parts;
 use crate::command::Command;
 use crate::daemon::Daemons;
 use crate::error::{Error, Result};
@@ -29,7 +30,7 @@ use crate::state::{PostgresTools, Tools};
 
 pub use browser::{chromium, npm};
 pub(crate) use checked::differences;
-pub(crate) use kafka::Kafka;
+pub(crate) use jars::Jars;
 pub(crate) use postgres::{MAJORS, Source};
 pub(crate) use system::{Need, available, free_bytes, has_proc, remedy, require};
 
@@ -59,13 +60,14 @@ impl Provision<'_> {
     /// # Errors
     /// [`Error::Preflight`] when something is missing that cannot or must not be added; a failed
     /// download; a file that is not what was pinned.
-    pub(crate) async fn tools(&self, majors: &[u32], zookeeper: bool) -> Result<Tools> {
+    pub(crate) async fn tools(&self, majors: &[u32], parts: Parts) -> Result<Tools> {
         system::require_proc()?;
         system::require_space(&self.paths.state, STATE_BYTES)?;
         let sources = majors.iter().map(|major| Source::of(*major)).collect::<Result<Vec<_>>>()?;
-        let kafka = Kafka::pinned();
-        let zookeeper = zookeeper.then(Kafka::with_zookeeper);
-        let sets: Vec<&Kafka> = [&kafka].into_iter().chain(&zookeeper).collect();
+        let kafka = Jars::kafka();
+        let zookeeper = parts.zookeeper.then(Jars::zookeeper);
+        let registry = parts.registry.then(Jars::registry);
+        let sets: Vec<&Jars> = [&kafka].into_iter().chain(&zookeeper).chain(&registry).collect();
         self.own(&sources).await?;
         create_dir(&self.paths.cache)?;
         self.check_cache(&sources, &sets).await?;
@@ -77,7 +79,7 @@ impl Provision<'_> {
         let complete = !kafka_missing && missing.is_empty();
         system::require_space(&self.paths.cache, cache_bytes(complete))?;
         let java = system::prepare(&needs, self.install, self.observer).await?;
-        let (kafka, zookeeper) = {
+        let (kafka, zookeeper, registry) = {
             let _lock = if complete { None } else { Some(self.lock().await?) };
             let postgres = async {
                 for source in &sources {
@@ -86,14 +88,16 @@ impl Provision<'_> {
                 Ok::<_, Error>(())
             };
             let jars = async {
-                let tools = kafka.fetch(self).await?;
-                Ok((
-                    tools,
-                    match &zookeeper {
-                        Some(set) => Some(set.fetch_zookeeper(self).await?),
-                        None => None,
-                    },
-                ))
+                let tools = kafka.fetch_kafka(self).await?;
+                let zookeeper = match &zookeeper {
+                    Some(set) => Some(set.fetch_zookeeper(self).await?),
+                    None => None,
+                };
+                let registry = match &registry {
+                    Some(set) => Some(set.fetch_registry(self).await?),
+                    None => None,
+                };
+                Ok((tools, zookeeper, registry))
             };
             let ((), tools) = tokio::try_join!(postgres, jars)?;
             tools
@@ -102,7 +106,7 @@ impl Provision<'_> {
         for source in &sources {
             postgres.insert(source.major(), source.tools(self).await?);
         }
-        Ok(Tools { java, kafka, zookeeper, archives: None, postgres })
+        Ok(Tools { java, kafka, zookeeper, registry, archives: None, postgres })
     }
 
     /// The user's own folders, before anything is downloaded for nothing.
@@ -115,7 +119,7 @@ impl Provision<'_> {
 
     /// Compares what is in the cache with the sums taken when it was unpacked, and removes what
     /// differs, to be downloaded again.
-    async fn check_cache(&self, sources: &[Source], sets: &[&Kafka]) -> Result<()> {
+    async fn check_cache(&self, sources: &[Source], sets: &[&Jars]) -> Result<()> {
         let folders: Vec<PathBuf> = sources
             .iter()
             .filter_map(|source| source.folder(self.paths))

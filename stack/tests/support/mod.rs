@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 use artifacts::snapshot::Role;
 use stack::observe::silent;
 use stack::postgres::Login;
-use stack::{Options, Stack};
+use stack::{Options, Parts, Stack};
 
 /// A stack that does not outlive the test.
 pub(crate) struct Lab(Stack);
@@ -20,7 +20,7 @@ impl Lab {
     #[allow(dead_code, reason = "not every test starts this way")]
     pub(crate) async fn up(name: &str) -> Self {
         let mut lab = Self::open(name);
-        lab.up(15, 16, false, &silent()).await.unwrap();
+        lab.up(15, 16, Parts::default(), &silent()).await.unwrap();
         lab
     }
 

@@ -52,6 +52,15 @@ pub(crate) async fn run(args: &Look) -> anyhow::Result<Outcome> {
             .await,
         );
     }
+    if let Some(registry) = target.registry()? {
+        answers.push(
+            ask("schema-registry", "GET /subjects", PATIENCE, async {
+                target.require("schema-registry")?;
+                Ok(format!("{} subjects", registry.subjects().await?.len()))
+            })
+            .await,
+        );
+    }
     answers.push(
         ask("connect", "GET /", PATIENCE, async {
             let worker = target.worker()?.worker().await?;

@@ -11,7 +11,7 @@ use artifacts::run::Names;
 use artifacts::snapshot::Role;
 use stack::observe::{self, Shared, Silent};
 use stack::wait::{self, Probe, WaitError};
-use stack::{Stack, StackLock, connect, kafka, postgres};
+use stack::{Stack, StackLock, connect, kafka, postgres, registry};
 
 use super::open_named;
 use crate::cx::{self, Who};
@@ -87,6 +87,12 @@ impl Target {
     pub(super) fn kafka(&self) -> anyhow::Result<kafka::Client> {
         self.require("kafka")?;
         Ok(kafka::Client::new(&self.stack.endpoints().kafka, self.observer()))
+    }
+
+    /// The Schema Registry; none when events are JSON.
+    pub(super) fn registry(&self) -> anyhow::Result<Option<registry::Client>> {
+        let base = self.stack.endpoints().registry;
+        Ok(base.map(|base| registry::Client::new(&base, self.observer())).transpose()?)
     }
 
     /// The superuser's connection to a server, which has to run.

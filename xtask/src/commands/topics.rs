@@ -6,9 +6,14 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use artifacts::consumed::Record;
+use artifacts::schemas;
 use artifacts::snapshot::Bounds;
+use report::avro;
 use serde_json::json;
-use stack::kafka;
+use stack::{kafka, registry};
+use tokio::runtime::Handle;
+use tokio::task::block_in_place;
 
 use super::target::{Target, end_of};
 use crate::console;
@@ -63,8 +68,12 @@ pub(crate) async fn events(args: &Events) -> anyhow::Result<Outcome> {
     if left == 0 {
         return Ok(Outcome::Done);
     }
+    let mut avro = target.registry()?.map(Avro::new);
     let mut failure = None;
-    let each = |record| {
+    let each = |mut record| {
+        if let Some(avro) = &mut avro {
+            avro.decode(&mut record);
+        }
         let shown = match serde_json::to_string(&record) {
             Ok(line) => console::stream(&line),
             Err(e) => {
@@ -79,5 +88,40 @@ pub(crate) async fn events(args: &Events) -> anyhow::Result<Outcome> {
         read = kafka.tail(&args.topic, from, args.follow, STALL, each) => read?,
         ended = end_of(&target, "kafka") => return Err(ended),
     }
+    if let Some(why) = avro.and_then(|avro| avro.failure) {
+        console::warn(&format!("some events are shown as they are: {why}"));
+    }
     failure.map_or(Ok(Outcome::Done), |e| Err(e.into()))
+}
+
+/// Decodes events with schemas that are fetched when they are named for the first time.
+struct Avro {
+    registry: registry::Client,
+    file: schemas::Schemas,
+    schemas: avro::Schemas,
+    /// Why an event could not be decoded, the first time.
+    failure: Option<String>,
+}
+
+impl Avro {
+    fn new(registry: registry::Client) -> Self {
+        let file = schemas::Schemas::default();
+        Self { registry, schemas: avro::Schemas::of(&file), file, failure: None }
+    }
+
+    fn decode(&mut self, record: &mut Record) {
+        for id in [&record.key, &record.value].into_iter().flatten().filter_map(|raw| schemas::id(raw)) {
+            if !self.file.ids.contains_key(&id) && !self.file.unknown.contains_key(&id) {
+                let ask = self.registry.schema(id);
+                match block_in_place(|| Handle::current().block_on(ask)) {
+                    Ok(schema) => drop(self.file.ids.insert(id, schema)),
+                    Err(e) => drop(self.file.unknown.insert(id, e.to_string())),
+                }
+                self.schemas = avro::Schemas::of(&self.file);
+            }
+        }
+        if let Err(why) = avro::Decoder::new(&self.schemas).decode(record) {
+            self.failure.get_or_insert(why);
+        }
+    }
 }

@@ -7,8 +7,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::values::{stack_name, whole};
 
 /// The components that have a log.
-const SERVICES: [&str; 6] =
-    ["kafka", "zookeeper", "connect", "postgres-old", "postgres-new", "data-generator"];
+const SERVICES: [&str; 7] =
+    ["kafka", "zookeeper", "schema-registry", "connect", "postgres-old", "postgres-new", "data-generator"];
 
 /// Which stack, for commands that install and start nothing.
 #[derive(Debug, Clone, Args)]

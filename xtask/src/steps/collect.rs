@@ -1,6 +1,7 @@
-//! `collect` (original README: step 9). Writes consumed.jsonl.zst, collected.json and logs/, and
-//! compresses the ledger. The runner seals when this step has ended.
+//! `collect` (original README: step 9). Writes consumed.jsonl.zst, schemas.json (for Avro), collected.json and
+//! logs/, and compresses the ledger. The runner seals when this step has ended.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use anyhow::Context;
 use artifacts::collected::Collected;
 use artifacts::consumed::Writer;
 use artifacts::drain::Offsets;
+use artifacts::schemas::{self, Schemas};
 use artifacts::snapshot::Role;
 use artifacts::{Error, SCHEMA};
 
@@ -24,10 +26,12 @@ pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
     let topics = kafka.topics(&prefix).await?;
     let ends = kafka.bounds(&topics).await?;
     let mut writer = Writer::create(&cx.run.path("consumed.jsonl.zst"))?;
-    let mut records = 0_u64;
+    let (mut records, mut ids) = (0_u64, BTreeSet::new());
     let read = kafka
         .consume(&ends, STALL, |record| {
             records += 1;
+            let named = [&record.key, &record.value].into_iter().flatten().filter_map(|raw| schemas::id(raw));
+            ids.extend(named);
             writer.write(&record)
         })
         .await?;
@@ -38,11 +42,27 @@ pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
         "collected.json",
         &Collected { schema: SCHEMA.into(), cut: cut(cx)?, topics: read, settled },
     )?;
+    schemas(cx, &topics, ids).await?;
     let logs = cx.run.path("logs");
     cx.stack()?.collect_logs(&logs)?;
     compress_ledger(cx)?;
     cx.say(format!("{records} records of {} topics", topics.len()));
     Ok(())
+}
+
+/// `schemas.json`: whoever verifies later has no registry to ask.
+async fn schemas(cx: &mut Cx, topics: &[String], ids: BTreeSet<u32>) -> anyhow::Result<()> {
+    let Some(registry) = cx.registry()? else { return Ok(()) };
+    let subjects = registry.subjects_of(topics).await?;
+    let mut schemas = Schemas { schema: SCHEMA.into(), subjects, ..Schemas::default() };
+    let registered = schemas.subjects.values().flat_map(|subject| subject.versions.values().copied());
+    for id in ids.into_iter().chain(registered).collect::<BTreeSet<_>>() {
+        match registry.schema(id).await {
+            Ok(schema) => drop(schemas.ids.insert(id, schema)),
+            Err(e) => drop(schemas.unknown.insert(id, e.to_string())),
+        }
+    }
+    Ok(cx.run.write(schemas::FILE, &schemas)?)
 }
 
 /// Where after begins: the ends after the first drain, else those of the snapshot at the cut.

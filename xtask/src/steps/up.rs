@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 use artifacts::Lsn;
 use artifacts::snapshot::Role;
+use stack::Parts;
 use stack::postgres::{AHEAD_BYTES, Roles};
 
 use crate::cx::{Cx, Who};
@@ -15,12 +16,13 @@ const ADVANCE: Duration = Duration::from_secs(120);
 /// Starts the stack with a fresh source database, puts its WAL where `--lsn-case` wants it,
 /// prepares it and fills the tables.
 pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
-    let (from, to, zookeeper) = (cx.info.from, cx.info.to, cx.info.kafka == "zookeeper");
+    let (from, to) = (cx.info.from, cx.info.to);
+    let parts = Parts { zookeeper: cx.info.kafka == "zookeeper", registry: cx.info.format == "avro" };
     let observer = cx.observer();
     let building = observer.clone();
     tokio::task::spawn_blocking(move || generator::build(&*building)).await??;
     let stack = cx.stack()?;
-    stack.up(from, to, zookeeper, &observer).await?;
+    stack.up(from, to, parts, &observer).await?;
     let (generation, versions, secrets) = (stack.generation(), stack.versions(), stack.secrets().clone());
     let builds = stack.builds();
     cx.info.names = request::names(generation);

@@ -80,6 +80,7 @@ pub(super) fn artifacts(root: &Path) -> anyhow::Result<String> {
         "drain",
         "consumed",
         "collected",
+        "schemas",
         "findings",
         "position",
         "row",

@@ -7,6 +7,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod avro;
 mod bad_input;
 mod compose;
 mod documents;

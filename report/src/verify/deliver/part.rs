@@ -5,9 +5,11 @@ use artifacts::row::{Column, Row, Tables};
 
 use super::super::event::{self, RowEvent};
 use super::table_of;
+use crate::avro::Decoder;
 
 /// What to look for.
 pub(super) struct Look<'a> {
+    pub(super) decoder: &'a Decoder<'a>,
     pub(super) prefix: &'a str,
     pub(super) tables: &'a Tables,
     /// Topic, partition and offset of the marker, and its nonce.
@@ -61,7 +63,13 @@ impl Look<'_> {
         }
         let record: Record = serde_json::from_slice(text).map_err(|e| e.to_string())?;
         let line = Line::from(&record);
-        self.add(&line, self.row(&line), part);
+        match self.decoder.sides(line.key, line.value) {
+            Ok((key, value)) => {
+                let line = Line { key: key.as_deref(), value: value.as_deref(), ..line };
+                self.add(&line, self.row(&line), part);
+            }
+            Err(cause) => self.add(&line, Err(cause), part),
+        }
         Ok(())
     }
 
@@ -69,8 +77,9 @@ impl Look<'_> {
     /// must be looked at.
     fn quick(&self, line: &Line<'_>) -> Option<(Option<i64>, RowEvent)> {
         let columns = self.columns(table_of(self.prefix, line.topic)?);
-        let key = line.key.map(serde_json::from_str::<Row<'_>>).transpose().ok()?;
-        let event = event::parse(line.value, columns);
+        let (key, value) = self.decoder.sides(line.key, line.value).ok()?;
+        let key = key.as_deref().map(serde_json::from_str::<Row<'_>>).transpose().ok()?;
+        let event = event::parse(value.as_deref(), columns);
         event.op?;
         Some((key.and_then(|key| event::key(&key, columns)), event))
     }
@@ -78,9 +87,6 @@ impl Look<'_> {
     fn row(&self, line: &Line<'_>) -> Result<(Option<i64>, RowEvent), String> {
         let Some(table) = table_of(self.prefix, line.topic) else { return Err(String::new()) };
         let columns = self.columns(table);
-        if line.value.is_some_and(|value| value.starts_with("{\"$base64\"")) {
-            return Err("the event is not JSON; this version cannot decode it".into());
-        }
         let key = line.key.and_then(|key| serde_json::from_str::<Row<'_>>(key).ok());
         Ok((key.and_then(|key| event::key(&key, columns)), event::parse(line.value, columns)))
     }

@@ -1,16 +1,17 @@
 //! Kafka, Kafka Connect and Debezium: what `native/pom.xml` names, by Maven. Kafka with ZooKeeper, which
-//! `native/zookeeper.pom.xml` names, only when it is asked for.
+//! `native/zookeeper.pom.xml` names, and the Schema Registry with its converter, which
+//! `native/registry.pom.xml` names, only when they are asked for.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Provision, blocking, short_hash, verify};
+use super::{Provision, Unfinished, blocking, short_hash, verify};
 use crate::command::{DOWNLOAD, SHORT};
 use crate::error::{Error, Result};
 use crate::paths::{Paths, create_dir};
 use crate::progress::Task;
-use crate::state::{KafkaTools, ZooKeeperTools};
+use crate::state::{KafkaTools, RegistryTools, ZooKeeperTools};
 
 const POM: &str = include_str!("../../native/pom.xml");
 /// `sha256  file`, as sha256sum writes it; made by `cargo run -p stack --example pin`.
@@ -19,37 +20,52 @@ const SUMS: &str = include_str!("../../native/maven.sha256");
 const ZOOKEEPER_POM: &str = include_str!("../../native/zookeeper.pom.xml");
 const ZOOKEEPER_SUMS: &str = include_str!("../../native/zookeeper.sha256");
 
-/// A pinned set.
+const REGISTRY_POM: &str = include_str!("../../native/registry.pom.xml");
+const REGISTRY_SUMS: &str = include_str!("../../native/registry.sha256");
+
+/// A pinned set of jars.
 #[derive(Clone)]
-pub(crate) struct Kafka {
+pub(crate) struct Jars {
     pom: &'static str,
     sums: &'static str,
     folder: String,
+    /// For who waits: `Kafka 4.3.1 and Debezium 3.6.3.Final`.
+    what: String,
 }
 
-impl Kafka {
+impl Jars {
     /// Kafka (KRaft), Kafka Connect and Debezium.
-    pub(crate) fn pinned() -> Self {
-        Self::of("kafka", POM, SUMS)
+    pub(crate) fn kafka() -> Self {
+        let what = format!("Kafka {} and Debezium {}", version(POM, "kafka"), version(POM, "debezium"));
+        Self::of("kafka", version(POM, "kafka"), POM, SUMS, what)
     }
 
     /// The last line of Kafka that runs with ZooKeeper, and ZooKeeper.
-    pub(crate) fn with_zookeeper() -> Self {
-        Self::of("kafka-zookeeper", ZOOKEEPER_POM, ZOOKEEPER_SUMS)
+    pub(crate) fn zookeeper() -> Self {
+        let (kafka, zookeeper) = (version(ZOOKEEPER_POM, "kafka"), version(ZOOKEEPER_POM, "zookeeper"));
+        let what = format!("Kafka {kafka} and ZooKeeper {zookeeper}");
+        Self::of("kafka-zookeeper", kafka, ZOOKEEPER_POM, ZOOKEEPER_SUMS, what)
     }
 
-    fn of(name: &str, pom: &'static str, sums: &'static str) -> Self {
-        let folder = format!("{name}-{}-{}", version(pom, "kafka"), short_hash(&format!("{pom}{sums}")));
-        Self { pom, sums, folder }
+    /// The Schema Registry, and the converter that Kafka Connect writes Avro with.
+    pub(crate) fn registry() -> Self {
+        let registry = version(REGISTRY_POM, "registry");
+        let what = format!("Apicurio Registry {registry} and its converter");
+        Self::of("schema-registry", registry, REGISTRY_POM, REGISTRY_SUMS, what)
     }
 
-    /// Its folder in the cache: `libs` and `plugins`.
+    fn of(name: &str, version: &str, pom: &'static str, sums: &'static str, what: String) -> Self {
+        let folder = format!("{name}-{version}-{}", short_hash(&format!("{pom}{sums}")));
+        Self { pom, sums, folder, what }
+    }
+
+    /// Its folder in the cache.
     pub(crate) fn home(&self, paths: &Paths) -> PathBuf {
         paths.cache.join(&self.folder)
     }
 
     /// What is in the cache, downloaded first if need be.
-    pub(crate) async fn fetch(&self, provision: &Provision<'_>) -> Result<KafkaTools> {
+    pub(crate) async fn fetch_kafka(&self, provision: &Provision<'_>) -> Result<KafkaTools> {
         Ok(KafkaTools {
             home: self.get(provision).await?,
             kafka_version: version(self.pom, "kafka").into(),
@@ -57,13 +73,19 @@ impl Kafka {
         })
     }
 
-    /// As [`Kafka::fetch`], of the set with ZooKeeper.
+    /// As [`Jars::fetch_kafka`], of the set with ZooKeeper.
     pub(crate) async fn fetch_zookeeper(&self, provision: &Provision<'_>) -> Result<ZooKeeperTools> {
         Ok(ZooKeeperTools {
             home: self.get(provision).await?,
             kafka_version: version(self.pom, "kafka").into(),
             zookeeper_version: version(self.pom, "zookeeper").into(),
         })
+    }
+
+    /// As [`Jars::fetch_kafka`], of the set of the registry.
+    pub(crate) async fn fetch_registry(&self, provision: &Provision<'_>) -> Result<RegistryTools> {
+        let version = version(self.pom, "registry").into();
+        Ok(RegistryTools { home: self.get(provision).await?, version })
     }
 
     async fn get(&self, provision: &Provision<'_>) -> Result<PathBuf> {
@@ -75,12 +97,7 @@ impl Kafka {
     }
 
     async fn download(&self, provision: &Provision<'_>, home: &Path) -> Result<()> {
-        let plugin = (self.pom == POM).then(|| version(self.pom, "debezium"));
-        let beside = match plugin {
-            Some(debezium) => format!("Debezium {debezium}"),
-            None => format!("ZooKeeper {}", version(self.pom, "zookeeper")),
-        };
-        let what = format!("downloading Kafka {} and {beside}", version(self.pom, "kafka"));
+        let what = format!("downloading {}", self.what);
         let task = Task::start(&what);
         let unfinished = provision.unfinished(&self.folder)?;
         let (root, pom) = (unfinished.path().join("home"), unfinished.path().join("pom.xml"));
@@ -99,23 +116,47 @@ impl Kafka {
             .await?;
         let (folder, sums) = (libs.clone(), self.sums);
         blocking(move || verify_all(&folder, sums)).await?;
-        if let Some(debezium) = plugin {
-            let (archive, plugins) =
-                (format!("debezium-connector-postgres-{debezium}-plugin.tar.gz"), root.join("plugins"));
-            let archive = libs.join(archive);
-            create_dir(&plugins)?;
-            unfinished
-                .command("tar")
-                .args(["-xzf"])
-                .args([&archive])
-                .args(["--no-same-owner", "-C"])
-                .args([&plugins])
-                .run("unpacking Debezium", SHORT, &**provision.observer)
-                .await?;
-            fs::remove_file(&archive).map_err(Error::io("remove", &archive))?;
-        }
+        self.unpack(provision, &unfinished, &root, &libs).await?;
         unfinished.keep(&root, home)?;
         task.done();
+        Ok(())
+    }
+
+    /// Kafka: Debezium into `plugins`. Registry: the server into `server`, the other jars, which are those of
+    /// the converter, into `plugins`.
+    async fn unpack(
+        &self,
+        provision: &Provision<'_>,
+        unfinished: &Unfinished,
+        root: &Path,
+        libs: &Path,
+    ) -> Result<()> {
+        let plugins = root.join("plugins");
+        let (archive, to) = if self.pom == POM {
+            let debezium = version(POM, "debezium");
+            (format!("debezium-connector-postgres-{debezium}-plugin.tar.gz"), plugins.clone())
+        } else if self.pom == REGISTRY_POM {
+            let registry = version(REGISTRY_POM, "registry");
+            (format!("apicurio-registry-app-{registry}-all.tar.gz"), root.join("server"))
+        } else {
+            return Ok(());
+        };
+        let archive = libs.join(archive);
+        create_dir(&to)?;
+        unfinished
+            .command("tar")
+            .args(["-xzf"])
+            .args([&archive])
+            .args(["--no-same-owner", "-C"])
+            .args([&to])
+            .run(&format!("unpacking {}", archive.display()), SHORT, &**provision.observer)
+            .await?;
+        fs::remove_file(&archive).map_err(Error::io("remove", &archive))?;
+        if self.pom == REGISTRY_POM {
+            create_dir(&plugins)?;
+            let converter = plugins.join("apicurio-converter");
+            fs::rename(libs, &converter).map_err(Error::io("move", libs))?;
+        }
         Ok(())
     }
 }
@@ -151,12 +192,14 @@ mod tests {
         assert_eq!((version(POM, "kafka"), version(POM, "debezium")), ("4.3.1", "3.6.3.Final"));
         let of_zookeeper = (version(ZOOKEEPER_POM, "kafka"), version(ZOOKEEPER_POM, "zookeeper"));
         assert_eq!(of_zookeeper, ("3.9.1", "3.8.4"));
-        for (pom, sums) in [(POM, SUMS), (ZOOKEEPER_POM, ZOOKEEPER_SUMS)] {
+        assert_eq!(version(REGISTRY_POM, "registry"), "2.6.13.Final");
+        for (pom, sums) in [(POM, SUMS), (ZOOKEEPER_POM, ZOOKEEPER_SUMS), (REGISTRY_POM, REGISTRY_SUMS)] {
             assert!(!pom.contains("://"), "the pom must not name a host");
             assert!(!pom.contains("SNAPSHOT") && !pom.contains("LATEST") && !pom.contains("RELEASE"));
             assert!(sums.lines().all(|line| line.split_once("  ").is_some_and(|(sum, _)| sum.len() == 64)));
         }
         assert!(ZOOKEEPER_SUMS.contains("  zookeeper-3.8.4.jar"));
+        assert!(REGISTRY_SUMS.contains("  apicurio-registry-app-2.6.13.Final-all.tar.gz"));
         assert!(
             SUMS.contains("  kafka_2.13-4.3.1.jar")
                 && SUMS.contains("debezium-connector-postgres-3.6.3.Final")
