@@ -205,7 +205,11 @@ fn events_that_are_not_json_are_not_judged() {
         record.value = Some(r#"{"$base64":"AAAAAAE="}"#.into());
     });
     let judged = Judged::of(&run, dir.path());
-    unknown(&judged, "nothing-altered", &["consumed.jsonl.zst is corrupt at line 1", "there is no schemas.json"]);
+    unknown(
+        &judged,
+        "nothing-altered",
+        &["consumed.jsonl.zst is corrupt at line 1", "there is no schemas.json"],
+    );
 }
 
 proptest! {
