@@ -266,6 +266,10 @@ pub(crate) struct RehearsalArgs {
     /// Count the changes a second time, by triggers on the captured tables
     #[arg(long)]
     pub(crate) audit: bool,
+    /// Add a column to public.orders on the new server, after the connector has resumed and before anything
+    /// writes: events of the after-phase have another schema
+    #[arg(long)]
+    pub(crate) add_column: bool,
     /// Repeated deliveries do not break the verdict
     #[arg(long)]
     pub(crate) allow_repeats: bool,

@@ -4,6 +4,7 @@ use artifacts::row;
 use artifacts::run::Run;
 use artifacts::snapshot::Role;
 use stack::Stack;
+use stack::postgres::ADD_COLUMN_SQL;
 
 use crate::console;
 use crate::generator;
@@ -83,6 +84,7 @@ fn fill(command: &str, role: Role, info: &Run, stack: &Stack) -> String {
             ),
         ),
         ("{start-new}", format!("start PostgreSQL {} on port {port}", info.to)),
+        ("{add-column}", if info.add_column { ADD_COLUMN_SQL.replace('\n', " ") } else { String::new() }),
         ("{workload}", generator::options(&info.workload).join(" ")),
         (
             "{generator-pid}",

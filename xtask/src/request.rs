@@ -54,6 +54,7 @@ pub(crate) fn new_run(args: &RehearsalArgs, stack: &StackArgs) -> anyhow::Result
         offsets: if args.offsets == Some(Offsets::Reset) { "reset" } else { "rebase" }.into(),
         mismatch_strategy: args.mismatch_strategy.map(flag),
         audit: args.audit,
+        add_column: args.add_column,
         allow_repeats: args.allow_repeats,
         workload: workload(&args.workload)?,
         versions: BTreeMap::new(),
@@ -267,6 +268,7 @@ pub(crate) fn contradictions(info: &Run, args: &RehearsalArgs) -> anyhow::Result
         ("--as-written", switch(args.as_written), switched(info.as_written)),
         ("--no-heartbeat", switch(args.no_heartbeat), switched(info.heartbeat_ms == 0)),
         ("--audit", switch(args.audit), switched(info.audit)),
+        ("--add-column", switch(args.add_column), switched(info.add_column)),
         ("--allow-repeats", switch(args.allow_repeats), switched(info.allow_repeats)),
     ];
     for (flag, asked, kept) in given {

@@ -52,6 +52,9 @@ pub struct Run {
     /// An audit table filled by triggers counts the changes a second time.
     #[serde(default)]
     pub audit: bool,
+    /// A captured table gets a column on the new server, before anything writes to it.
+    #[serde(default)]
+    pub add_column: bool,
     /// Repeated deliveries were declared acceptable.
     #[serde(default)]
     pub allow_repeats: bool,

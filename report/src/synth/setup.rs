@@ -82,6 +82,7 @@ pub(super) fn run(plan: &Plan) -> Run {
         audit: false,
         offsets: "rebase".into(),
         mismatch_strategy: None,
+        add_column: false,
         allow_repeats: false,
         workload: Workload {
             seed: plan.seed,

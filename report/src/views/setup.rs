@@ -182,6 +182,12 @@ fn pairs(input: &Input) -> Vec<Pair> {
     if run.allow_repeats {
         pairs.push(("repeats", "declared acceptable".into()));
     }
+    if run.add_column {
+        pairs.push((
+            "schema change",
+            "a captured table got a column before anything wrote to the new server".into(),
+        ));
+    }
     if run.audit {
         pairs.push(("audit", "triggers count the changes a second time".into()));
     }

@@ -9,6 +9,8 @@ pub const WRITER_ROLE: &str = "app_writer";
 
 /// Tables, replica identities and grants.
 pub const SCHEMA_SQL: &str = include_str!("../../sql/schema.sql");
+/// The column of `--add-column`; may be repeated.
+pub const ADD_COLUMN_SQL: &str = include_str!("../../sql/add-column.sql");
 const ROLES_SQL: &str = include_str!("../../sql/roles.sql");
 const PUBLICATION_SQL: &str = include_str!("../../sql/publication.sql");
 const AUDIT_SQL: &str = include_str!("../../sql/audit.sql");

@@ -22,7 +22,7 @@ use tokio_postgres::{Config, NoTls, SimpleQueryMessage};
 use crate::observe::{Shared, silent};
 use crate::wait::WaitError;
 
-pub use admin::{DEBEZIUM_ROLE, Roles, SCHEMA_SQL, WRITER_ROLE};
+pub use admin::{ADD_COLUMN_SQL, DEBEZIUM_ROLE, Roles, SCHEMA_SQL, WRITER_ROLE};
 pub use capture::Sample;
 pub use error::{Error, Result};
 pub use fence::{Fenced, XactStatus};

@@ -1,13 +1,18 @@
-//! `open-writers`: lifts the fence, on the new server only.
+//! `open-writers`: lifts the fence, on the new server only. What `--add-column` asks for comes before that.
 
 use artifacts::snapshot::Role;
-use stack::postgres::WRITER_ROLE;
+use stack::postgres::{ADD_COLUMN_SQL, WRITER_ROLE};
 
 use crate::cx::Cx;
 
-/// Lets the writer role log in again.
+/// Adds the column, then lets the writer role log in again.
 pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
-    cx.pg(Role::New).await?.lift_fence(WRITER_ROLE).await?;
-    cx.say("app_writer may log in on the new server");
+    let pg = cx.pg(Role::New).await?;
+    if cx.info.add_column {
+        pg.execute(ADD_COLUMN_SQL).await?;
+    }
+    pg.lift_fence(WRITER_ROLE).await?;
+    let column = if cx.info.add_column { "public.orders has a new column, " } else { "" };
+    cx.say(format!("{column}app_writer may log in on the new server"));
     Ok(())
 }

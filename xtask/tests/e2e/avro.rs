@@ -3,6 +3,7 @@
 use artifacts::findings::{Findings, Verdict};
 use artifacts::schemas::{FILE, Schemas};
 use artifacts::{consumed, schemas};
+use report::avro;
 use serde_json::Value;
 
 use crate::support::{STACK, check, expect, findings, not_held, run_of};
@@ -83,6 +84,47 @@ fn looks(topic: &str) {
     assert!(kill.unwrap().success());
     expect(0, &format!("up --format avro --changes 0 --name {STACK}"));
     assert_eq!(answer(), subjects);
+}
+
+/// Events of both schemas are decoded, each by the one that wrote it.
+#[test]
+fn a_column_added_between_the_phases() {
+    for format in ["avro", "json"] {
+        let words =
+            format!("upgrade --option b --format {format} --add-column --changes 1000 --name {STACK}");
+        let run = run_of(&expect(0, &words));
+        let found = findings(&run);
+        assert_eq!(found.verdict, Verdict::Held, "{format}: {:?}", not_held(&found));
+        let (schemas, topic) = (avro::Schemas::read(&run), run.run().unwrap().names.topics[1].clone());
+        assert!(topic.ends_with(".public.orders"), "{topic}");
+        let decoder = avro::Decoder::new(&schemas);
+        let cut = run.collected().unwrap().unwrap().cut[&topic][&0];
+        let (mut before, mut after) = (0, 0);
+        for record in consumed::Reader::open(&run.path("consumed.jsonl.zst")).unwrap() {
+            let mut record = record.unwrap();
+            decoder.decode(&mut record).unwrap();
+            let value = record.value.filter(|_| record.topic == topic);
+            let Some(value) = value.map(|raw| serde_json::from_str::<Value>(raw.get()).unwrap()) else {
+                continue;
+            };
+            let row = if value["after"].is_null() { &value["before"] } else { &value["after"] };
+            if record.offset < cut {
+                assert!(row["id"].is_u64() && row.get("added").is_none(), "{row}");
+                before += 1;
+            } else {
+                assert_eq!(row["added"], "after the upgrade", "{row}");
+                after += 1;
+            }
+        }
+        assert!(before > 200 && after > 200, "{before} before, {after} after");
+        if format == "avro" {
+            let subjects = |name: &str| run.snapshot(name).unwrap().unwrap().subjects.unwrap();
+            let versions = |name: &str, topic: &str| subjects(name)[&format!("{topic}-value")].versions.len();
+            assert_eq!((versions("before", &topic), versions("after", &topic)), (1, 2));
+            let other = topic.replace("orders", "customers");
+            assert_eq!(versions("after", &other), 1);
+        }
+    }
 }
 
 #[test]
