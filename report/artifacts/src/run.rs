@@ -53,7 +53,7 @@ pub struct Run {
     #[serde(default)]
     pub audit: bool,
     /// A captured table gets a column on the new server, before anything writes to it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub add_column: bool,
     /// Repeated deliveries were declared acceptable.
     #[serde(default)]
