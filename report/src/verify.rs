@@ -13,6 +13,7 @@ pub mod doubts;
 pub mod event;
 pub mod expect;
 pub mod history;
+mod logs;
 pub mod looks;
 pub mod record;
 pub mod remedy;
@@ -34,6 +35,7 @@ use crate::checks::{self, Answer, Check};
 use context::{Context, Doubt};
 use course::Course;
 use history::{Belongs, KeyHistory};
+use logs::Logs;
 use record::Fact;
 use sort::{Merged, Sorter};
 use violations::Violations;
@@ -73,7 +75,8 @@ pub fn verify_with(run: &RunDir, options: &Options, checks: Vec<Box<dyn Check>>)
         count(&cx, &mut out);
         walk(&cx, merged, &mut panel, &mut out)?;
         let unsealed = cx.unsealed();
-        let answer = |check: CheckResult| checks::sealed_or(check, unsealed.as_ref());
+        let logs = Logs::read(&run.path("logs"));
+        let answer = |check: CheckResult| logs.beside(checks::sealed_or(check, unsealed.as_ref()));
         panel.finish(&cx, &mut out).into_iter().map(answer).collect()
     } else {
         checks.iter().map(|check| Answer::unknown(0, &broken_seal).named(check.name())).collect()

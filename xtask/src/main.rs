@@ -7,6 +7,7 @@ mod exit;
 mod failpoint;
 mod flags;
 mod generator;
+mod machine;
 mod plan;
 mod progress;
 mod project;

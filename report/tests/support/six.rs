@@ -26,6 +26,9 @@ pub fn build(name: &str, dir: &Path) -> RunDir {
         _ => {}
     }
     let run = rehearsal.write(&dir.join(name));
+    if name == "loss" {
+        log(&run);
+    }
     match name {
         "huge" => sample::decide(&run, true, (0..HUGE).map(sample::violation)),
         // The tool does not get as far as the verdict.
@@ -35,6 +38,21 @@ pub fn build(name: &str, dir: &Path) -> RunDir {
         }
     }
     run
+}
+
+/// What the components say meanwhile, with bytes that are no text.
+fn log(run: &RunDir) {
+    std::fs::create_dir_all(run.path("logs")).unwrap();
+    let server = "[17890] Debezium Streaming LOG:  received replication command: START_REPLICATION SLOT \"debezium_slot\" \
+                  LOGICAL 0/22353BE8\n";
+    std::fs::write(run.path("logs/postgres-new.log"), server).unwrap();
+    let ignored =
+        b"Received offset commit request on 'LSN{0/22353BE8}', but ignoring it. LSN flushing is not \
+                    allowed yet </style>\xff\n";
+    std::fs::write(run.path("logs/connect.log"), ignored.repeat(2)).unwrap();
+    if run.is_sealed() {
+        run.write_text(artifacts::run_dir::SUMS, &artifacts::seal::sums(run.root()).unwrap()).unwrap();
+    }
 }
 
 /// Some events come again, some changes are executed again.

@@ -31,13 +31,17 @@ fn every_change_below_the_stored_offset_is_named_recoverable() {
     assert_eq!(positions.verdict, Verdict::Broken);
     let told = format!("{} {:?}", positions.summary, positions.evidence);
     let server = &resume.server.position;
-    for part in [stored.lsn.to_string(), stored.system_identifier, server.system_identifier.clone()] {
+    for part in [stored.lsn.to_string(), stored.system_identifier.clone(), server.system_identifier.clone()] {
         assert!(told.contains(&part), "{part} is not in: {told}");
     }
     // What a look saw before the stack was up was of the rehearsal before.
     let looks: Vec<_> =
         run.events().unwrap().into_iter().filter(|e| matches!(e.kind, EventKind::Sample { .. })).collect();
     assert!(looks.len() > 5 && looks.iter().all(|e| e.step.as_deref() != Some("up")), "{looks:?}");
+    // The server's own log says what it was asked for.
+    let log = positions.evidence.iter().find(|e| e.file.as_deref() == Some("logs/postgres-new.log"));
+    let quoted = format!("START_REPLICATION SLOT \"debezium_slot\" LOGICAL {}", stored.lsn);
+    assert!(log.is_some_and(|e| e.text.contains(&quoted)), "{quoted} is not in {:?}", positions.evidence);
     let html = std::fs::read_to_string(run.path("report.html")).unwrap();
     let sentence = "changes made after the upgrade reached no topic while connector and task were RUNNING";
     assert!(html.contains(sentence), "the report says that nothing showed it");
