@@ -6,13 +6,16 @@
 
 pub mod agree;
 pub mod audit;
+mod batch;
 pub mod context;
 pub mod course;
 pub mod deliver;
 pub mod doubts;
 pub mod event;
 pub mod expect;
+mod gather;
 pub mod history;
+pub mod index;
 mod logs;
 pub mod looks;
 pub mod record;
@@ -26,18 +29,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use artifacts::findings::{CheckResult, Counts, Evidence, Findings, Tally, Verdict};
 use artifacts::ledger::{Op, Phase};
-use artifacts::row::Tables;
 use artifacts::{RunDir, SCHEMA, seal};
 
 use crate::Result;
-use crate::avro::{Decoder, Schemas};
 use crate::checks::{self, Answer, Check};
-use context::{Context, Doubt};
-use course::Course;
-use history::{Belongs, KeyHistory};
+use crate::parallel;
+use context::{Around, Context, Doubt};
+use history::{Belongs, KeyHistory, Wanted};
 use logs::Logs;
-use record::Fact;
-use sort::{Merged, Sorter};
 use violations::Violations;
 
 /// How to compute a verdict; no choice here changes it.
@@ -45,11 +44,13 @@ use violations::Violations;
 pub struct Options {
     /// Bytes to sort in.
     pub memory_bytes: usize,
+    /// The records in topics from which on an index is written: see [`index`].
+    pub index_from: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { memory_bytes: 96 << 20 }
+        Self { memory_bytes: 96 << 20, index_from: 100_000 }
     }
 }
 
@@ -59,33 +60,96 @@ impl Default for Options {
 /// `run.json` cannot be read, or the run directory cannot be written. Other evidence that cannot be
 /// read makes the verdict unknown.
 pub fn verify(run: &RunDir, options: &Options) -> Result<Findings> {
-    verify_with(run, options, checks::all())
+    verify_with(run, options, checks::all)
 }
 
 /// As [`verify`], with other checks than the ten.
 ///
 /// # Errors
 /// As [`verify`].
-pub fn verify_with(run: &RunDir, options: &Options, checks: Vec<Box<dyn Check>>) -> Result<Findings> {
+pub fn verify_with(
+    run: &RunDir,
+    options: &Options,
+    checks: impl Fn() -> Vec<Box<dyn Check>>,
+) -> Result<Findings> {
     let broken_seal = broken_seal(run);
-    let mut out = Violations::create(run)?;
-    let checks: Vec<CheckResult> = if broken_seal.is_empty() {
-        let mut panel = Panel::new(checks);
-        let (cx, merged) = gather(run, options)?;
-        count(&cx, &mut out);
-        walk(&cx, merged, &mut panel, &mut out)?;
-        let unsealed = cx.unsealed();
-        let logs = Logs::read(&run.path("logs"));
-        let answer = |check: CheckResult| logs.beside(checks::sealed_or(check, unsealed.as_ref()));
-        panel.finish(&cx, &mut out).into_iter().map(answer).collect()
+    let (checks, out) = if broken_seal.is_empty() {
+        let judged = match judge_index(run, checks())? {
+            None => judge(run, options, checks())?,
+            Some(judged) => judged,
+        };
+        (judged.checks, judged.out)
     } else {
-        checks.iter().map(|check| Answer::unknown(0, &broken_seal).named(check.name())).collect()
+        let unknown = |check: Box<dyn Check>| Answer::unknown(0, &broken_seal).named(check.name());
+        (checks().into_iter().map(unknown).collect(), Violations::create(run)?)
     };
     let verdict = checks.iter().map(|check| check.verdict).max().unwrap_or(Verdict::Unknown);
     let counts = out.finish()?;
     let findings = Findings { schema: SCHEMA.into(), run: run.id(), verdict, counts, checks };
     run.write("findings.json", &findings)?;
     Ok(findings)
+}
+
+/// What the checks said, and what they named.
+struct Judged {
+    checks: Vec<CheckResult>,
+    out: Violations,
+}
+
+/// Judges from the index; none when there is none to be believed.
+fn judge_index(run: &RunDir, checks: Vec<Box<dyn Check>>) -> Result<Option<Judged>> {
+    let Some((gathered, frames)) = run.is_sealed().then(|| index::open(run)).flatten() else {
+        return Ok(None);
+    };
+    let cx = Around::read(run)?.context(run, gathered);
+    let mut walk = Walk::begin(run, &cx, checks)?;
+    let mut ended = false;
+    parallel::ordered(
+        frames.enumerate(),
+        |(no, frame)| index::items(no, frame).map(|items| batch::histories(&cx, items)),
+        |histories| {
+            let more = !ended && histories.as_ref().is_some_and(|histories| !histories.is_empty());
+            // Nothing comes behind the empty frame at the end.
+            ended = !ended && histories.as_ref().is_some_and(Vec::is_empty);
+            histories.into_iter().flatten().for_each(|history| walk.key(&cx, &history));
+            more || ended
+        },
+    );
+    Ok(ended.then(|| walk.finish(&cx)))
+}
+
+/// Judges from the evidence, and writes the index.
+fn judge(run: &RunDir, options: &Options, checks: Vec<Box<dyn Check>>) -> Result<Judged> {
+    let around = Around::read(run)?;
+    let collected = around.collected.as_ref().ok().and_then(Option::as_ref);
+    let drain = around.drain.as_ref().ok().and_then(Option::as_ref).map(|(_, drain)| drain);
+    let prefix = &around.run.names.prefix;
+    let (gathered, merged) = gather::gather(run, prefix, collected, drain, options.memory_bytes)?;
+    let pays = run.is_sealed() && gathered.is_whole() && gathered.topics.records >= options.index_from;
+    let mut index = pays.then(|| index::Writer::create(run, &gathered)).flatten();
+    let cx = around.context(run, gathered);
+    let mut walk = Walk::begin(run, &cx, checks)?;
+    let (indexed, mut failed) = (index.is_some(), None);
+    parallel::ordered(
+        batch::Batches(merged).enumerate(),
+        |(no, items)| {
+            items.map(|items| (indexed.then(|| index::frame(no, &items)), batch::histories(&cx, items)))
+        },
+        |batch| match batch {
+            Ok((frame, histories)) => {
+                index.iter_mut().zip(frame).for_each(|(index, frame)| index.frame(frame.as_deref()));
+                histories.iter().for_each(|history| walk.key(&cx, history));
+                true
+            }
+            Err(e) => {
+                failed = Some(e);
+                false
+            }
+        },
+    );
+    failed.map_or(Ok(()), Err)?;
+    index.into_iter().for_each(index::Writer::finish);
+    Ok(walk.finish(&cx))
 }
 
 /// One doubt per file that is not as it was sealed.
@@ -107,60 +171,6 @@ fn broken_seal(run: &RunDir) -> Vec<Doubt> {
     }
 }
 
-/// Reads everything once: small files into the context, large ones into the sorters.
-fn gather(run: &RunDir, options: &Options) -> Result<(Context, Merged)> {
-    let ledger_path = run.ledger();
-    let header = expect::header(&ledger_path);
-    let tables = header.as_ref().map_or_else(|_| Tables::new(), Clone::clone);
-    let names = run.run()?;
-    let collected = run.collected().map_err(|e| context::evidence(run, &e));
-    let drain = context::drain(run, "drain-again");
-    let schemas = Schemas::read(run);
-    let decoder = Decoder::new(&schemas);
-    let half = options.memory_bytes / 2;
-    let (mut expected, mut delivered) = (Sorter::new(run.root(), half), Sorter::new(run.root(), half));
-    let (from_ledger, topics, rows) = std::thread::scope(|scope| {
-        let ledger = scope.spawn(|| {
-            let ledger = header.and_then(|_| expect::read(&ledger_path, &tables, &mut expected));
-            let rows = rows::read(run, &tables, &mut expected);
-            (ledger, rows)
-        });
-        let topics = deliver::read(
-            &run.path("consumed.jsonl.zst"),
-            &decoder,
-            &names.names.prefix,
-            &tables,
-            collected.as_ref().ok().and_then(Option::as_ref),
-            drain.as_ref().ok().and_then(Option::as_ref).map(|(_, drain)| drain),
-            &mut delivered,
-        );
-        let (ledger, rows) = ledger.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        (ledger, topics, rows)
-    });
-    let (topics, rows) = (topics?, rows?);
-    let sorters = if from_ledger.is_ok() { vec![expected, delivered] } else { Vec::new() };
-    let mut cx = Context {
-        run: names,
-        sealed: run.is_sealed(),
-        ledger_file: run.ledger().file_name().map(|n| n.to_string_lossy().into()).unwrap_or_default(),
-        tables,
-        ledger: from_ledger.map_err(|e| context::evidence(run, &e)),
-        topics_damage: topics.damage.as_ref().map(|e| context::evidence(run, e)),
-        topics,
-        rows,
-        collected,
-        first_drain: context::drain(run, "drain"),
-        drain,
-        course: run.events().map(|list| Course::of(&list)).map_err(|e| context::evidence(run, &e)),
-        summaries: summaries::read(run),
-        snapshots: context::snapshots(run),
-    };
-    agree::rows(&mut cx);
-    let unread = agree::unread(&cx);
-    cx.topics.holes.extend(unread);
-    Ok((cx, Merged::new(run.root(), sorters)?))
-}
-
 /// Counts what the ledger says; every table and phase gets an entry.
 fn count(cx: &Context, out: &mut Violations) {
     let phases = [Phase::Before, Phase::After].map(|phase| (phase.to_string(), Tally::default()));
@@ -179,30 +189,41 @@ fn count(cx: &Context, out: &mut Violations) {
     }
 }
 
-fn walk(cx: &Context, mut merged: Merged, panel: &mut Panel, out: &mut Violations) -> Result<()> {
-    let Ok(ledger) = &cx.ledger else { return Ok(()) };
-    while let Some((table, key)) = merged.peek() {
-        let name = cx.topics.tables.get(usize::from(table)).cloned().unwrap_or_default();
-        let topic = format!("{}.{name}", cx.run.names.prefix);
-        let mut history = KeyHistory::new(name, topic, key);
-        while merged.peek() == Some((table, key)) {
-            match merged.pop()?.map(|item| item.fact) {
-                Some(Fact::Expected(fact)) => history.expect(fact),
-                Some(Fact::Delivered(fact)) => history.deliver(fact),
-                Some(Fact::Row(row)) => history.row_after = Some(row),
-                None => break,
-            }
-        }
-        history.match_up(&ledger.keyless);
-        for wanted in &history.expected {
-            let fact = &wanted.fact;
-            if fact.committed && fact.op != Op::Read && wanted.delivered.is_some() {
-                out.add(Some(fact.phase), &history.table, 1, |t| &mut t.delivered);
-            }
-        }
-        panel.key(cx, &history, out);
+/// The walk over all keys.
+struct Walk {
+    panel: Panel,
+    out: Violations,
+    logs: Logs,
+}
+
+impl Walk {
+    fn begin(run: &RunDir, cx: &Context, checks: Vec<Box<dyn Check>>) -> Result<Self> {
+        let mut out = Violations::create(run)?;
+        count(cx, &mut out);
+        Ok(Self { panel: Panel::new(checks), out, logs: Logs::read(&run.path("logs")) })
     }
-    Ok(())
+
+    fn key(&mut self, cx: &Context, history: &KeyHistory) {
+        for phase in [Phase::Before, Phase::After] {
+            let arrived = |wanted: &&Wanted| {
+                let fact = &wanted.fact;
+                fact.phase == phase && fact.committed && fact.op != Op::Read && wanted.delivered.is_some()
+            };
+            let n = history.expected.iter().filter(arrived).count() as u64;
+            if n > 0 {
+                self.out.add(Some(phase), &history.table, n, |t| &mut t.delivered);
+            }
+        }
+        self.panel.key(cx, history, &mut self.out);
+    }
+
+    fn finish(self, cx: &Context) -> Judged {
+        let Self { panel, mut out, logs } = self;
+        let unsealed = cx.unsealed();
+        let answer = |check: CheckResult| logs.beside(checks::sealed_or(check, unsealed.as_ref()));
+        let checks = panel.finish(cx, &mut out).into_iter().map(answer).collect();
+        Judged { checks, out }
+    }
 }
 
 /// The checks; one that panics is out and answers unknown.

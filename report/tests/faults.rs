@@ -28,7 +28,8 @@ fn plans() -> impl Strategy<Value = Plan> {
 
 /// Little memory makes the walk sort in many chunks.
 fn options() -> impl Strategy<Value = Options> {
-    prop_oneof![Just(1 << 13), Just(96 << 20)].prop_map(|memory_bytes| Options { memory_bytes })
+    prop_oneof![Just(1 << 13), Just(96 << 20)]
+        .prop_map(|memory_bytes| Options { memory_bytes, ..Options::default() })
 }
 
 /// `PROPTEST_CASES`, else few enough for every day.

@@ -230,7 +230,7 @@ pub fn fingerprint_sql(table: &str, columns: &[Column]) -> String {
 
 /// Number of rows and an order-independent sum over their digests: two signed 64-bit halves, each
 /// summed without overflow.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint {
     /// Rows added.
     pub rows: u64,

@@ -42,10 +42,14 @@ impl Check for TablesConverge {
         let last = history.delivered.iter().rfind(|event| event.fact.op.is_some());
         let row = last.and_then(fold);
         if let Some(row) = row {
-            if !self.folded.contains_key(&history.table) {
-                self.folded.insert(history.table.clone(), Fingerprint::default());
+            match self.folded.get_mut(&*history.table) {
+                Some(folded) => folded.add(row),
+                None => {
+                    let mut folded = Fingerprint::default();
+                    folded.add(row);
+                    self.folded.insert(history.table.to_string(), folded);
+                }
             }
-            self.folded.entry(history.table.clone()).or_default().add(row);
         }
         if history.key.is_none() || !cx.rows_known(&history.table) {
             return;

@@ -12,12 +12,13 @@ use artifacts::snapshot::{NAMES, Snapshot, TableState};
 use artifacts::summary::Summary;
 use artifacts::{Error, RunDir};
 
-use super::agree::misplaced;
+use super::agree::{self, misplaced};
 use super::course::Course;
 use super::deliver::Topics;
 use super::expect::Ledger;
-use super::remedy;
+use super::gather::Gathered;
 use super::rows::{Rows, step_folder};
+use super::{remedy, summaries};
 
 /// Read, or why not.
 pub type Read<T> = std::result::Result<T, Evidence>;
@@ -61,6 +62,49 @@ pub struct Context {
     pub summaries: Read<Vec<(String, String, Summary)>>,
     /// `snapshots/*.json`
     pub snapshots: BTreeMap<String, Read<Option<Snapshot>>>,
+}
+
+/// The small files of a run directory.
+pub(super) struct Around {
+    pub(super) run: Run,
+    pub(super) collected: Read<Option<Collected>>,
+    pub(super) drain: Read<Option<(String, Drain)>>,
+}
+
+impl Around {
+    /// Reads those that the large files are read by.
+    ///
+    /// # Errors
+    /// `run.json` cannot be read.
+    pub(super) fn read(dir: &RunDir) -> artifacts::Result<Self> {
+        let collected = dir.collected().map_err(|e| evidence(dir, &e));
+        Ok(Self { run: dir.run()?, collected, drain: drain(dir, "drain-again") })
+    }
+
+    /// With the others, and with what the large files say.
+    pub(super) fn context(self, dir: &RunDir, gathered: Gathered) -> Context {
+        let Gathered { tables, ledger, ledger_damage, topics, rows } = gathered;
+        let mut cx = Context {
+            run: self.run,
+            sealed: dir.is_sealed(),
+            ledger_file: dir.ledger().file_name().map(|n| n.to_string_lossy().into()).unwrap_or_default(),
+            tables,
+            ledger: ledger_damage.map_or(Ok(ledger), |e| Err(evidence(dir, &e))),
+            topics_damage: topics.damage.as_ref().map(|e| evidence(dir, e)),
+            topics,
+            rows,
+            collected: self.collected,
+            first_drain: drain(dir, "drain"),
+            drain: self.drain,
+            course: dir.events().map(|list| Course::of(&list)).map_err(|e| evidence(dir, &e)),
+            summaries: summaries::read(dir),
+            snapshots: snapshots(dir),
+        };
+        agree::rows(&mut cx);
+        let unread = agree::unread(&cx);
+        cx.topics.holes.extend(unread);
+        cx
+    }
 }
 
 /// Reads the snapshots.

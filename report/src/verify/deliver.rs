@@ -13,6 +13,8 @@ use artifacts::ledger::Phase;
 use artifacts::row::Tables;
 use artifacts::{Error, Result};
 
+use serde::{Deserialize, Serialize};
+
 use super::record::{Delivered, Item};
 use super::sort::Sorter;
 use crate::avro::Decoder;
@@ -20,7 +22,7 @@ use crate::parallel;
 use part::{Look, Part};
 
 /// What the topics say beside the deliveries.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Topics {
     /// Records read.
     pub records: u64,
@@ -31,6 +33,7 @@ pub struct Topics {
     /// Sentences about holes between `collected.json` and what is in the file.
     pub holes: Vec<String>,
     /// The file cannot be read to its end, or holds events that cannot be decoded.
+    #[serde(skip)]
     pub damage: Option<Error>,
     /// Whether the last marker is where the drain saw it; none when there is none to look for.
     pub marker_found: Option<bool>,

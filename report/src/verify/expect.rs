@@ -12,17 +12,21 @@ use artifacts::row::{Digest, Tables};
 use artifacts::summary::Transactions;
 use artifacts::{Error, Result};
 
+use serde::{Deserialize, Serialize};
+
 use super::record::{Expected, Item};
 use super::sort::Sorter;
 
 /// What the ledger says beside the expectations.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Ledger {
     /// Changes that clients tried, by phase.
     pub tried: BTreeMap<Phase, u64>,
     /// Changes known to be committed, by phase, table and operation.
+    #[serde(with = "pairs")]
     pub acknowledged: BTreeMap<(Phase, String, Op), u64>,
     /// Changes nobody knows the fate of, by phase and table.
+    #[serde(with = "pairs")]
     pub indeterminate: BTreeMap<(Phase, String), u64>,
     /// Rows that were there before the connector started, by table.
     pub seed_rows: BTreeMap<String, u64>,
@@ -57,6 +61,29 @@ impl Ledger {
     /// Changes known to be committed in a phase.
     pub fn acknowledged_in(&self, phase: Phase) -> u64 {
         self.acknowledged.iter().filter(|((p, ..), _)| *p == phase).map(|(_, n)| n).sum()
+    }
+}
+
+/// JSON has no maps with such keys.
+mod pairs {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<K: Serialize, V: Serialize, S: Serializer>(
+        map: &BTreeMap<K, V>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(map)
+    }
+
+    pub(super) fn deserialize<'de, K, V, D>(deserializer: D) -> Result<BTreeMap<K, V>, D::Error>
+    where
+        K: Deserialize<'de> + Ord,
+        V: Deserialize<'de>,
+        D: Deserializer<'de>,
+    {
+        Vec::<(K, V)>::deserialize(deserializer).map(|pairs| pairs.into_iter().collect())
     }
 }
 

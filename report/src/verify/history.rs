@@ -2,6 +2,7 @@
 //! and which event belongs to which change.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use artifacts::ledger::Op;
 use artifacts::row::Digest;
@@ -12,9 +13,9 @@ use super::record::{Delivered, Expected};
 #[derive(Debug, Clone, PartialEq)]
 pub struct KeyHistory {
     /// Table, `public.orders`.
-    pub table: String,
+    pub table: Arc<str>,
     /// Its topic.
-    pub topic: String,
+    pub topic: Arc<str>,
     /// Primary key; none for events whose key cannot be read.
     pub key: Option<i64>,
     /// By version. A seed row is the first, as [`Op::Read`].
@@ -68,7 +69,7 @@ pub enum Belongs {
 
 impl KeyHistory {
     /// A history without facts.
-    pub fn new(table: String, topic: String, key: Option<i64>) -> Self {
+    pub fn new(table: Arc<str>, topic: Arc<str>, key: Option<i64>) -> Self {
         Self { table, topic, key, expected: Vec::new(), delivered: Vec::new(), row_after: None }
     }
 

@@ -6,19 +6,20 @@ use std::path::{Path, PathBuf};
 
 use artifacts::row::{Digest, Fingerprint, Tables};
 use artifacts::{Error, Result, RunDir};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::record::Item;
 use super::sort::Sorter;
 
 /// What was found for a table, in the order of the ledger's tables.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Rows {
     /// The file; none when there is none.
     pub file: Option<String>,
     /// Sum over its rows.
     pub sum: Fingerprint,
     /// Why it cannot be read.
+    #[serde(skip)]
     pub damage: Option<Error>,
     /// Why it is not believed: see [`super::agree::rows`].
     pub contradiction: Option<String>,

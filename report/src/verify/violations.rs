@@ -111,7 +111,7 @@ pub fn of_key(history: &KeyHistory, kind: ViolationKind, check: &str) -> Violati
     Violation {
         kind,
         check: check.to_owned(),
-        table: history.table.clone(),
+        table: history.table.to_string(),
         key: history.key,
         ver: None,
         op: None,

@@ -23,18 +23,20 @@ pub(crate) struct Command {
     pub(crate) does: &'static str,
 }
 
-const FILES: [(&str, &str); 12] = [
+const FILES: [(&str, &str); 14] = [
     ("run.json", "what was asked for; no outcome"),
     ("events.jsonl", "what the tool did and saw, one line per event"),
     ("steps/", "raw output of commands and bodies of answers, one folder per step"),
     ("snapshots/", "database, slot, offset, connector and topics at five moments"),
     ("ledger.jsonl.zst", "what the data generator did, written before and after each commit"),
     ("consumed.jsonl.zst", "every event as read from Kafka"),
+    ("schemas.json", "the schemas that Avro events were written with"),
     ("collected.json", "how far each partition was read, and the cut"),
     ("logs/", "one file per component"),
     ("SHA256SUMS", "seals all of the above"),
     ("findings.json", "derived: the checks and the counts"),
     ("violations.jsonl", "derived: every violation, one line each"),
+    ("facts.idx", "derived, of large runs: where the next verdict begins"),
     ("report.html, report.md, junit.xml", "derived: this report"),
 ];
 
