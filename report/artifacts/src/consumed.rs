@@ -204,11 +204,10 @@ impl<'a> Line<'a> {
     }
 }
 
-/// A number as JSON has it: no sign before it but minus, no zero before it.
+/// A number as JSON has it: no plus, no zero before it. `-0` is none: serde takes it for a fraction.
 fn number<T: std::str::FromStr>(text: &str) -> Option<T> {
     let digits = text.strip_prefix('-').unwrap_or(text);
-    let plain =
-        digits.starts_with(|c: char| c.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
+    let plain = digits.starts_with(|c: char| c.is_ascii_digit()) && (text == "0" || !digits.starts_with('0'));
     text.parse().ok().filter(|_| plain)
 }
 
@@ -328,6 +327,7 @@ mod tests {
         line.push('\n');
         let split = Line::split(&line).unwrap();
         assert_eq!((split.offset, split.key, split.value), (7, None, Some("\"xxx\"")));
+        assert_eq!(["0", "-10", "-0", "+1", "01"].map(number), [Some(0), Some(-10), None, None, None]);
     }
 
     fn record(offset: i64, filler: usize) -> Record {
