@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::base64;
+use crate::consumed::Record;
 
 /// The name of the file.
 pub const FILE: &str = "schemas.json";
@@ -43,6 +44,11 @@ pub struct Subject {
 pub fn split(bytes: &[u8]) -> Option<(u32, &[u8])> {
     let (id, value) = bytes.strip_prefix(&[0])?.split_first_chunk()?;
     Some((u32::from_be_bytes(*id), value))
+}
+
+/// The ids that the key and the value of a record name.
+pub fn ids(record: &Record) -> impl Iterator<Item = u32> {
+    [&record.key, &record.value].into_iter().flatten().filter_map(|raw| id(raw))
 }
 
 /// The id that a key or value names; none for JSON.

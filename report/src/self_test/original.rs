@@ -109,8 +109,10 @@ impl Original {
         let decoder = Decoder::new(&schemas);
         for record in consumed::Reader::open(&path)? {
             let mut record = record?;
-            let place = format!("{} partition {} offset {}", record.topic, record.partition, record.offset);
-            decoder.decode(&mut record).map_err(|cause| Error::corrupt(&path, place, cause))?;
+            decoder.decode(&mut record).map_err(|cause| {
+                let Record { topic, partition, offset, .. } = &record;
+                Error::corrupt(&path, format!("{topic} partition {partition} offset {offset}"), cause)
+            })?;
             let topic = topics.entry(record.topic.clone()).or_insert_with(|| record.topic.as_str().into());
             let first_after = cut.get(&record.topic).and_then(|p| p.get(&record.partition)).copied();
             let before_cut = record.offset < first_after.unwrap_or(0);

@@ -18,7 +18,7 @@ const QUOTED: usize = 300;
 struct Known {
     /// Beginning of the file's name.
     log: &'static str,
-    /// All of them are in the line, in this order; the quotation begins with the last.
+    /// All of them are in the line, in this order; the quotation begins with the first.
     words: &'static [&'static str],
     check: &'static str,
     means: &'static str,
@@ -162,14 +162,14 @@ fn file(path: &Path, name: &str) -> Vec<Found> {
     found
 }
 
-/// The line from the first of its words on that says something, when all are there.
+/// The line from the first of the words on, when all are there.
 fn quotation(line: &str, words: &[&str]) -> Option<String> {
-    let mut rest = line;
+    let quoted = &line[line.find(words.first()?)?..];
+    let mut rest = quoted;
     for word in words {
         rest = &rest[rest.find(word)? + word.len()..];
     }
-    let subject = words.iter().find(|word| word.contains(' ')).copied().unwrap_or_default();
-    Some(clip(line[line.find(subject)?..].trim_end(), QUOTED))
+    Some(clip(quoted.trim_end(), QUOTED))
 }
 
 #[cfg(test)]

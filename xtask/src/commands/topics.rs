@@ -110,7 +110,7 @@ impl Avro {
     }
 
     fn decode(&mut self, record: &mut Record) {
-        for id in [&record.key, &record.value].into_iter().flatten().filter_map(|raw| schemas::id(raw)) {
+        for id in schemas::ids(record) {
             if !self.file.ids.contains_key(&id) && !self.file.unknown.contains_key(&id) {
                 let ask = self.registry.schema(id);
                 match block_in_place(|| Handle::current().block_on(ask)) {

@@ -30,8 +30,7 @@ pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
     let read = kafka
         .consume(&ends, STALL, |record| {
             records += 1;
-            let named = [&record.key, &record.value].into_iter().flatten().filter_map(|raw| schemas::id(raw));
-            ids.extend(named);
+            ids.extend(schemas::ids(&record));
             writer.write(&record)
         })
         .await?;
