@@ -113,6 +113,7 @@ fn again(run: &Run) -> String {
         ("as-written", run.as_written),
         ("no-heartbeat", run.heartbeat_ms == 0),
         ("audit", run.audit),
+        ("add-column", run.add_column),
         ("allow-repeats", run.allow_repeats),
     ];
     let valued = valued.into_iter().filter_map(|(flag, value)| Some(format!(" --{flag} {}", quote(&value?))));

@@ -117,6 +117,8 @@ fn a_column_added_between_the_phases() {
             }
         }
         assert!(before > 200 && after > 200, "{before} before, {after} after");
+        let report = std::fs::read_to_string(run.path("report.md")).unwrap();
+        assert!(report.contains(" --add-column"), "the same run once more: {report}");
         if format == "avro" {
             let subjects = |name: &str| run.snapshot(name).unwrap().unwrap().subjects.unwrap();
             let versions = |name: &str, topic: &str| subjects(name)[&format!("{topic}-value")].versions.len();
