@@ -13,6 +13,10 @@ use crate::{Mix, Workload};
 
 /// How often a customer without orders is looked for before one is made.
 const TRIES: u32 = 16;
+/// One in so many changes is one of a document: they are large.
+const DOCUMENTS_IN: u32 = 16;
+/// The least characters in the body of a document: more than PostgreSQL keeps in the row.
+const BODY_SIZE: u32 = 2_400;
 /// Words of the random stream that one transaction may use.
 const WORDS_PER_TRANSACTION: u32 = 24;
 
@@ -85,7 +89,14 @@ impl Planner {
         } else {
             Op::Delete
         };
-        (Table::ALL[usize::from(rng.random::<bool>())], op)
+        let table = if rng.random_ratio(1, DOCUMENTS_IN) {
+            Table::Documents
+        } else if rng.random() {
+            Table::Orders
+        } else {
+            Table::Customers
+        };
+        (table, op)
     }
 
     /// The wanted change; an insert where there is no row for it.
@@ -97,13 +108,18 @@ impl Planner {
                 self.pick(rng, rows.customers.len()).map(|n| rows.customers.at(n).0)
             }
             (Op::Update, Table::Orders) => self.pick(rng, rows.orders.len()).map(|n| rows.orders.at(n).0),
+            (Op::Update, Table::Documents) => {
+                self.pick(rng, rows.documents.len()).map(|n| rows.documents.at(n).0)
+            }
             (Op::Delete, Table::Customers) => childless(rows, rng),
             (Op::Delete, Table::Orders) => any(rng, rows.orders.len()).map(|n| rows.orders.at(n).0),
+            (Op::Delete, Table::Documents) => any(rng, rows.documents.len()).map(|n| rows.documents.at(n).0),
             _ => None,
         };
         match (key, op) {
             (Some(key), Op::Update) => self.update(rows, rng, id, table, key),
             (Some(key), _) => delete(rows, id, table, key),
+            (None, _) if table == Table::Documents => self.insert_document(rng, id),
             (None, _) if table == Table::Orders => match self.pick(rng, rows.customers.len()) {
                 Some(n) => self.insert_order(rows, rng, id, n),
                 None => self.insert_customer(rng, id),
@@ -145,6 +161,16 @@ impl Planner {
         Planned { id, table, op: Op::Create, key: None, ver: 1, customer, statement, values }
     }
 
+    fn insert_document(&self, rng: &mut ChaCha8Rng, id: u64) -> Planned {
+        let values = vec![
+            Value::Long(id as i64),
+            Value::Text(Some(content::phrase(rng))),
+            Value::Text(content::wide(rng, self.row_size.max(BODY_SIZE))),
+        ];
+        let (table, statement) = (Table::Documents, Statement::InsertDocument);
+        Planned { id, table, op: Op::Create, key: None, ver: 1, customer: None, statement, values }
+    }
+
     /// Most updates leave the wide column alone.
     fn update(&self, rows: &mut Rows, rng: &mut ChaCha8Rng, id: u64, table: Table, key: i64) -> Planned {
         let ver = rows.raise(table, key);
@@ -162,9 +188,14 @@ impl Planner {
                 }
                 if rewrite { Statement::RewriteOrder } else { Statement::UpdateOrder }
             }
+            Table::Documents => {
+                values.push(Value::Text(Some(content::phrase(rng))));
+                if rewrite { Statement::RewriteDocument } else { Statement::UpdateDocument }
+            }
         };
         if rewrite {
-            values.push(Value::Text(content::wide(rng, self.row_size)));
+            let least = if table == Table::Documents { BODY_SIZE } else { 0 };
+            values.push(Value::Text(content::wide(rng, self.row_size.max(least))));
         }
         Planned { id, table, op: Op::Update, key: Some(key), ver: ver + 1, customer: None, statement, values }
     }
@@ -175,6 +206,7 @@ fn delete(rows: &mut Rows, id: u64, table: Table, key: i64) -> Planned {
     let statement = match table {
         Table::Customers => Statement::DeleteCustomer,
         Table::Orders => Statement::DeleteOrder,
+        Table::Documents => Statement::DeleteDocument,
     };
     let values = vec![Value::Int(key as i32), Value::Int(ver as i32)];
     Planned { id, table, op: Op::Delete, key: Some(key), ver, customer, statement, values }
@@ -214,6 +246,7 @@ mod tests {
     struct Database {
         customers: BTreeMap<i64, u32>,
         orders: BTreeMap<i64, (u32, i64)>,
+        documents: BTreeMap<i64, u32>,
         last: i64,
     }
 
@@ -245,6 +278,11 @@ mod tests {
                     row.0 == change.ver
                 }
                 (Table::Orders, _) => self.orders.remove(&key).map(|(ver, _)| ver) == Some(change.ver),
+                (Table::Documents, Op::Create) => self.documents.insert(key, 1).is_none(),
+                (Table::Documents, Op::Update) => {
+                    self.documents.insert(key, change.ver) == Some(change.ver - 1)
+                }
+                (Table::Documents, _) => self.documents.remove(&key) == Some(change.ver),
             };
             let answer = Answer { key, row: Digest([0; 16]), xid: "1".into(), lsn: Lsn(1) };
             touched.then_some(Some(answer)).ok_or_else(|| format!("not touched: {change:?}"))
@@ -287,9 +325,11 @@ mod tests {
             let (rows, database, all) = play(&workload(seed, 1, tx_size, mix, skew), &fates);
             for key in rows.customers.keys() { prop_assert!(database.customers.contains_key(&key)); }
             for key in rows.orders.keys() { prop_assert!(database.orders.contains_key(&key)); }
+            for key in rows.documents.keys() { prop_assert!(database.documents.contains_key(&key)); }
             if fates.iter().all(|fate| *fate != 1) {
                 prop_assert_eq!(rows.customers.len(), database.customers.len());
                 prop_assert_eq!(rows.orders.len(), database.orders.len());
+                prop_assert_eq!(rows.documents.len(), database.documents.len());
             }
             let ids: BTreeSet<u64> = all.iter().map(|change| change.id).collect();
             prop_assert_eq!(ids.len(), all.len());
@@ -325,7 +365,7 @@ mod tests {
     fn every_kind_comes_before_the_mix() {
         let workload = workload(1, 1, 4, [60, 30, 10], 0.0);
         let mut wanted = Planner::every_kind(workload.mix);
-        assert_eq!(wanted.len(), 6);
+        assert_eq!(wanted.len(), 9);
         let (mut planner, mut rows, mut database) =
             (Planner::new(&workload, 1, 0), Rows::default(), Database::default());
         let mut made = 0;
@@ -345,6 +385,6 @@ mod tests {
     #[test]
     fn a_mix_without_deletes_wants_none() {
         let kinds = Planner::every_kind(Mix { insert: 1, update: 1, delete: 0 });
-        assert!(kinds.len() == 4 && kinds.iter().all(|(_, op)| *op != Op::Delete));
+        assert!(kinds.len() == 6 && kinds.iter().all(|(_, op)| *op != Op::Delete));
     }
 }

@@ -40,6 +40,7 @@ pub(crate) enum Outcome {
 enum Before {
     Customer(i64, Customer),
     Order(i64, Order),
+    Document(i64, u32),
 }
 
 /// The live rows of one client. Planned changes take effect at once; [`Rows::settle`] adds what
@@ -48,6 +49,8 @@ enum Before {
 pub(crate) struct Rows {
     pub(crate) customers: Pool<Customer>,
     pub(crate) orders: Pool<Order>,
+    /// Documents by their version.
+    pub(crate) documents: Pool<u32>,
     undo: Vec<Before>,
 }
 
@@ -67,6 +70,12 @@ impl Rows {
                 row.ver += 1;
                 row.ver - 1
             }
+            Table::Documents => {
+                let Some(ver) = self.documents.get_mut(key) else { return 0 };
+                self.undo.push(Before::Document(key, *ver));
+                *ver += 1;
+                *ver - 1
+            }
         }
     }
 
@@ -83,6 +92,11 @@ impl Rows {
                 self.undo.push(Before::Order(key, row));
                 self.refer(row.customer, -1);
                 (row.ver, Some(row.customer))
+            }
+            Table::Documents => {
+                let Some(ver) = self.documents.remove(key) else { return (0, None) };
+                self.undo.push(Before::Document(key, ver));
+                (ver, None)
             }
         }
     }
@@ -124,6 +138,7 @@ impl Rows {
                 let customer = change.customer.unwrap_or_default();
                 self.orders.put(answer.key, Order { ver: 1, customer });
             }
+            (Some(answer), Op::Create, Table::Documents) => self.documents.put(answer.key, 1),
             (Some(_), ..) => {}
         }
     }
@@ -133,6 +148,7 @@ impl Rows {
             match before {
                 Before::Customer(key, row) => self.customers.put(key, row),
                 Before::Order(key, row) => self.orders.put(key, row),
+                Before::Document(key, ver) => self.documents.put(key, ver),
             }
         }
     }
@@ -160,6 +176,7 @@ impl Rows {
                     self.refer(change.customer.unwrap_or_default(), 1);
                 }
             }
+            Table::Documents => drop(self.documents.remove(key)),
         }
     }
 }

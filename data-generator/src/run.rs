@@ -128,8 +128,8 @@ impl Job {
         }
     }
 
-    /// The clients with their rows: a customer belongs to client `key % clients`, an order to the
-    /// client of its customer, so that no two clients ever meet in one row.
+    /// The clients with their rows: a customer or document belongs to client `key % clients`, an order to
+    /// the client of its customer, so that no two clients ever meet in one row.
     fn clients(&self, shared: &Arc<Shared>, state: State, customers: &HashMap<i64, i64>) -> Vec<Client> {
         let count = self.workload.clients.max(1);
         let mut divided: Vec<Rows> = (0..count).map(|_| Rows::default()).collect();
@@ -140,6 +140,9 @@ impl Job {
         for (key, ver) in live(&state, Table::Orders) {
             let customer = customers.get(&key).copied().unwrap_or_default();
             divided[owner(customer)].orders.put(key, Order { ver, customer });
+        }
+        for (key, ver) in live(&state, Table::Documents) {
+            divided[owner(key)].documents.put(key, ver);
         }
         for customer in customers.values() {
             if let Some(row) = divided[owner(*customer)].customers.get_mut(*customer) {

@@ -16,8 +16,8 @@ use crate::statements::Table;
 /// Rows per statement.
 const CHUNK: u64 = 5_000;
 
-/// Fills the two empty tables with `rows` rows each (version 1, change id 0; order n belongs to
-/// customer n) in one transaction, and begins the ledger with its header and one entry per row.
+/// Fills the empty tables with `rows` rows each (version 1, change id 0; order n belongs to customer n)
+/// in one transaction, and begins the ledger with its header and one entry per row.
 /// The contents depend on `seed` alone; every fiftieth row is large enough to be stored out of line.
 ///
 /// # Errors
@@ -57,7 +57,8 @@ async fn fill(config: &Config, ledger: &Ledger, seed: u64, rows: u64) -> Result<
         let last = rows.min(first + CHUNK - 1);
         let customers = insert_customers(&client, seed, first, last).await.map_err(refused)?;
         let orders = insert_orders(&client, seed, first, &customers).await.map_err(refused)?;
-        for (table, rows) in [(Table::Customers, customers), (Table::Orders, orders)] {
+        let documents = insert_documents(&client, seed, first, last).await.map_err(refused)?;
+        for (table, rows) in Table::ALL.into_iter().zip([customers, orders, documents]) {
             for (key, row) in rows {
                 ledger.write(&Entry::Seed { table: table.name().into(), key: key.into(), row })?;
             }
@@ -72,6 +73,9 @@ const NASTY_SQL: &str = "($2::text[])[1 + (g + $1) % cardinality($2)]";
 const WIDE_SQL: &str = "CASE WHEN g % 50 = 0 \
     THEN (SELECT string_agg(md5(i || '/' || g || '/' || $1), '') FROM generate_series(1, 150) AS i) \
     WHEN g % 7 = 0 THEN NULL ELSE repeat(md5(g || '/' || $1), 4) END";
+/// More than PostgreSQL keeps in the row, but for some.
+const BODY_SQL: &str = "CASE WHEN g % 16 = 0 THEN NULL \
+    ELSE (SELECT string_agg(md5(i || '/' || g || '/' || $1), '') FROM generate_series(1, 75) AS i) END";
 const TIME_SQL: &str = "timestamptz '2026-01-01 00:00:00Z' + g * interval '1.000001 seconds'";
 
 async fn insert_customers(
@@ -105,6 +109,21 @@ async fn insert_orders(
     );
     let ids: Vec<i32> = customers.iter().map(|(id, _)| *id).collect();
     keys(&client.query(&sql, &[&salt(seed), &&NASTY[..], &ids, &(first as i64)]).await?)
+}
+
+async fn insert_documents(
+    client: &Client,
+    seed: u64,
+    first: u64,
+    last: u64,
+) -> Result<Vec<(i32, Digest)>, Fault> {
+    let digest = digest_sql(&tables()[Table::Documents.name()]);
+    let sql = format!(
+        "INSERT INTO public.documents (title, body, ver, change_id, updated_at) \
+         SELECT {NASTY_SQL}, {BODY_SQL}, 1, 0, {TIME_SQL} \
+         FROM generate_series($3::bigint, $4::bigint) AS g ORDER BY g RETURNING id, {digest}"
+    );
+    keys(&client.query(&sql, &[&salt(seed), &&NASTY[..], &(first as i64), &(last as i64)]).await?)
 }
 
 fn salt(seed: u64) -> i64 {

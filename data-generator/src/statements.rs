@@ -1,4 +1,4 @@
-//! The SQL of the workload: two tables, three operations, and what surrounds them.
+//! The SQL of the workload: three tables, three operations, and what surrounds them.
 
 use artifacts::ledger::Op;
 use artifacts::row::{digest_sql, tables};
@@ -9,16 +9,19 @@ use tokio_postgres::types::ToSql;
 pub(crate) enum Table {
     Customers,
     Orders,
+    /// With a body that is stored out of line, and REPLICA IDENTITY DEFAULT.
+    Documents,
 }
 
 impl Table {
-    pub(crate) const ALL: [Self; 2] = [Self::Customers, Self::Orders];
+    pub(crate) const ALL: [Self; 3] = [Self::Customers, Self::Orders, Self::Documents];
 
     /// Its name as the ledger has it.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Customers => "public.customers",
             Self::Orders => "public.orders",
+            Self::Documents => "public.documents",
         }
     }
 }
@@ -46,6 +49,14 @@ pub(crate) enum Statement {
     RewriteOrder,
     /// id, ver
     DeleteOrder,
+    /// change id, title, body
+    InsertDocument,
+    /// change id, id, ver, title
+    UpdateDocument,
+    /// change id, id, ver, title, body
+    RewriteDocument,
+    /// id, ver
+    DeleteDocument,
 }
 
 /// The texts, in the order of [`Statement`]. A row is written only at the version that its owner
@@ -56,7 +67,7 @@ pub(crate) fn texts() -> Vec<String> {
         let digest = digest_sql(&tables[table.name()]);
         format!("RETURNING id, {digest}, pg_current_xact_id()::text, pg_current_wal_insert_lsn()")
     };
-    let (customer, order) = (returning(Table::Customers), returning(Table::Orders));
+    let [customer, order, document] = Table::ALL.map(returning);
     let stamp = "ver = ver + 1, change_id = $1, updated_at = clock_timestamp()";
     let fresh = "1, $1, clock_timestamp()";
     let here = "WHERE id = $2 AND ver = $3";
@@ -82,6 +93,10 @@ pub(crate) fn texts() -> Vec<String> {
              {here} {order}"
         ),
         format!("DELETE FROM public.orders WHERE id = $1 AND ver = $2 {order}"),
+        format!("INSERT INTO public.documents (title, body, {columns}) VALUES ($2, $3, {fresh}) {document}"),
+        format!("UPDATE public.documents SET {stamp}, title = $4 {here} {document}"),
+        format!("UPDATE public.documents SET {stamp}, title = $4, body = $5 {here} {document}"),
+        format!("DELETE FROM public.documents WHERE id = $1 AND ver = $2 {document}"),
     ]
 }
 

@@ -1,2 +1,2 @@
 -- psql -v publication=debezium_publication -f publication.sql
-CREATE PUBLICATION :"publication" FOR TABLE public.orders, public.customers;
+CREATE PUBLICATION :"publication" FOR TABLE public.orders, public.customers, public.documents;

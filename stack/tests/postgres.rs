@@ -55,7 +55,10 @@ async fn prepared(observer: Shared) -> Client {
     for slot in ["s1", "s2"] {
         client.drop_slot(slot).await.unwrap();
     }
-    client.execute("TRUNCATE public.orders, public.customers, audit.changes RESTART IDENTITY").await.unwrap();
+    client
+        .execute("TRUNCATE public.orders, public.customers, public.documents, audit.changes RESTART IDENTITY")
+        .await
+        .unwrap();
     client
 }
 
@@ -109,7 +112,10 @@ async fn capture(client: &Client) {
     assert_eq!(audit["public.customers"], BTreeMap::from(expected));
     assert_eq!(client.replica_identity(&tables).await.unwrap()["public.orders"], "f");
     let publication = client.publication(PUBLICATION).await.unwrap().unwrap();
-    assert_eq!(publication["tables"], serde_json::json!(["public.customers", "public.orders"]));
+    assert_eq!(
+        publication["tables"],
+        serde_json::json!(["public.customers", "public.documents", "public.orders"])
+    );
     assert!(client.publication("none").await.unwrap().is_none());
     let sequences = client.sequences().await.unwrap();
     assert_eq!((sequences["public.customers_id_seq"], sequences["public.orders_id_seq"]), (25_000, 0));

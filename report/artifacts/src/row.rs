@@ -2,14 +2,16 @@
 //!
 //! The canonical text of a row is its columns joined by U+001F: integers and numerics as
 //! PostgreSQL prints them, timestamps with time zone as UTC with six fractional digits, null as
-//! `\N`. Its MD5 is the row's [`Digest`]. PostgreSQL computes the same digest ([`digest_sql`]), so
+//! `\N`, a wide text as its MD5. The MD5 of all that is the row's [`Digest`]. PostgreSQL computes the same digest ([`digest_sql`]), so
 //! that the ledger holds what RETURNING gave without a detour. MD5 serves comparison here, not
 //! protection.
 
 mod cells;
+mod image;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
 use md5::{Digest as _, Md5};
@@ -18,9 +20,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use cells::{Cell, Cells, Row};
+pub use image::{Image, Wide, image};
 
 const SEPARATOR: char = '\u{1f}';
 const NULL: &str = "\\N";
+/// What Debezium writes for a value that PostgreSQL did not send, because the update left it as it was
+/// (`unavailable.value.placeholder`).
+pub const LEFT_OUT: &str = "__debezium_unavailable_value";
 
 /// A column of a captured table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +49,9 @@ pub enum Kind {
     Numeric,
     /// `timestamptz`.
     Timestamp,
+    /// Text that is stored out of line, at most one per table. The table's replica identity is DEFAULT,
+    /// so that an update which leaves it as it was does not bring it along ([`LEFT_OUT`]).
+    Wide,
 }
 
 /// Table name (`public.orders`) to its columns.
@@ -50,11 +59,13 @@ pub type Tables = BTreeMap<String, Vec<Column>>;
 
 /// The captured tables of the workload, as `stack/sql/schema.sql` makes them.
 pub fn tables() -> Tables {
-    use Kind::{Int, Numeric, Text, Timestamp};
+    use Kind::{Int, Numeric, Text, Timestamp, Wide};
     let columns = |list: &[(&str, Kind)]| {
         list.iter().map(|(name, kind)| Column { name: (*name).into(), kind: *kind }).collect()
     };
+    let wide = [("id", Int), ("title", Text), ("body", Wide), ("ver", Int), ("change_id", Int)];
     BTreeMap::from([
+        ("public.documents".to_owned(), columns(&[&wide[..], &[("updated_at", Timestamp)]].concat())),
         (
             "public.customers".to_owned(),
             columns(&[
@@ -81,6 +92,17 @@ pub fn tables() -> Tables {
             ]),
         ),
     ])
+}
+
+/// Whether updates and deletes bring the whole row before them along: the replica identity of a captured
+/// table is FULL, unless it has a wide column.
+pub fn is_full(columns: &[Column]) -> bool {
+    columns.iter().all(|column| column.kind != Kind::Wide)
+}
+
+/// The replica identity of a captured table, as `pg_class.relreplident` has it: `f` or `d`.
+pub fn replica_identity(columns: &[Column]) -> &'static str {
+    if is_full(columns) { "f" } else { "d" }
 }
 
 /// MD5 of a row's canonical text, written as 32 hexadecimal digits.
@@ -148,15 +170,22 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
-/// The canonical text of a row as Debezium's JSON converter gives it, appended to `text`.
+/// The canonical text of a row as Debezium's JSON converter gives it, appended to `text`. Gives the
+/// place of the wide column in it; it is empty where the value was left out.
 ///
 /// # Errors
 /// A sentence that names the column whose value is missing or of the wrong type.
-pub fn canonical(columns: &[Column], row: &impl Cells, text: &mut String) -> Result<(), String> {
+pub fn canonical(
+    columns: &[Column],
+    row: &impl Cells,
+    text: &mut String,
+) -> Result<Option<Range<usize>>, String> {
+    let mut wide = None;
     for (i, column) in columns.iter().enumerate() {
         if i > 0 {
             text.push(SEPARATOR);
         }
+        let begin = text.len();
         let cell = row.cell(i, &column.name).ok_or_else(|| format!("column {} is missing", column.name))?;
         match (column.kind, cell) {
             (_, Cell::Null) => text.push_str(NULL),
@@ -169,12 +198,17 @@ pub fn canonical(columns: &[Column], row: &impl Cells, text: &mut String) -> Res
                     value.parse().map_err(|e| format!("column {}: '{value}': {e}", column.name))?;
                 text.push_str(&crate::time::format(t));
             }
+            (Kind::Wide, Cell::Text(value)) if value == LEFT_OUT => {}
+            (Kind::Wide, Cell::Text(value)) => text.push_str(&Digest::of(&value).to_string()),
             (kind, Cell::Other(value)) => return Err(wrong(column, kind, &value)),
             (kind, Cell::Number(value)) => return Err(wrong(column, kind, &value)),
             (kind, Cell::Text(value)) => return Err(wrong(column, kind, &Value::from(value.into_owned()))),
         }
+        if column.kind == Kind::Wide {
+            wide = Some(begin..text.len());
+        }
     }
-    Ok(())
+    Ok(wide)
 }
 
 fn wrong(column: &Column, kind: Kind, value: &dyn fmt::Display) -> String {
@@ -197,10 +231,9 @@ fn is_canonical_time(text: &str) -> bool {
         && two(17) < &b"60"[..]
 }
 
-/// The digest of a row as Debezium's JSON converter gives it; errors as [`canonical`].
+/// The digest of a whole row; errors as [`canonical`], and when a value was left out.
 pub fn digest(columns: &[Column], row: &impl Cells) -> Result<Digest, String> {
-    let mut text = String::with_capacity(512);
-    canonical(columns, row, &mut text).map(|()| Digest::of(&text))
+    image(columns, row)?.digest.ok_or_else(|| "the wide column was left out".to_owned())
 }
 
 /// A SQL expression (text, 32 hexadecimal digits) for the digest of the current row.
@@ -211,6 +244,7 @@ pub fn digest_sql(columns: &[Column]) -> String {
             Kind::Timestamp => format!(
                 r#"coalesce(to_char({name} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), E'\\N')"#
             ),
+            Kind::Wide => format!(r"coalesce(md5({name}), E'\\N')"),
             _ => format!(r"coalesce({name}::text, E'\\N')"),
         })
         .collect();
@@ -269,9 +303,9 @@ mod tests {
         };
         let written = row.to_string();
         let map: Map<String, Value> = serde_json::from_str(&written).unwrap();
-        let map = of(&|text| canonical(columns, &map, text));
+        let map = of(&|text| canonical(columns, &map, text).map(drop));
         let row: Row<'_> = serde_json::from_str(&written).unwrap();
-        assert_eq!(of(&|text| canonical(columns, &row, text)), map, "{written}");
+        assert_eq!(of(&|text| canonical(columns, &row, text).map(drop)), map, "{written}");
         map
     }
 

@@ -2,16 +2,19 @@
 //! before an update is the one that RETURNING gave for the version before, and the event names the
 //! transaction that wrote it.
 //!
+//! An update that leaves the wide column out (replica identity DEFAULT) is compared with the value that the
+//! version before it brought. Such a table's events have no row before; its deletes name the key only.
+//!
 //! A row before of another version is a matter of `order-kept`; another transaction in a second delivery
 //! is one of `nothing-repeated`. The event's id has 32 bits, the ledger's low 32 are compared.
 
-use artifacts::findings::ViolationKind;
+use artifacts::findings::{Evidence, ViolationKind};
 use artifacts::ledger::Op;
-use artifacts::row::Digest;
+use artifacts::row::{Digest, Wide};
 use serde_json::json;
 
 use super::{Answer, Check, Found, count};
-use crate::verify::context::Context;
+use crate::verify::context::{Context, Doubt};
 use crate::verify::history::{Belongs, Event, KeyHistory};
 use crate::verify::remedy;
 use crate::verify::violations::{Violations, of_event};
@@ -26,6 +29,10 @@ pub(super) struct NothingAltered {
     befores: u64,
     /// Events whose transaction was compared.
     transactions: u64,
+    /// Events whose wide column was left out, and compared.
+    filled: u64,
+    /// Events that leave out a value that nothing before them has brought.
+    open: u64,
 }
 
 impl Check for NothingAltered {
@@ -34,15 +41,23 @@ impl Check for NothingAltered {
     }
 
     fn key(&mut self, _cx: &Context, history: &KeyHistory, out: &mut Violations) {
-        for event in history.delivered.iter().filter(|event| event.fact.op != Some(Op::Tombstone)) {
+        for (i, event) in history.delivered.iter().enumerate() {
+            if event.fact.op == Some(Op::Tombstone) {
+                continue;
+            }
             let (Belongs::First(of) | Belongs::Repeat { of, .. }) = event.belongs else { continue };
             let Some(written) = history.expected[of].fact.row else { continue };
+            if event.is_open() {
+                self.open += u64::from(!history.is_excused(i));
+                continue;
+            }
             self.found.compared += 1;
+            self.filled += u64::from(matches!(event.fact.wide.as_deref(), Some(Wide::LeftOut(..))));
             let before = before(history, event, of);
             self.befores += u64::from(before.is_some());
             let transaction = transaction(history, event, of);
             self.transactions += u64::from(transaction.is_some());
-            let (expected, actual) = if event.fact.row != Some(written) {
+            let (expected, actual) = if event.fact.row != Some(written) && !names_its_key(event) {
                 let actual = match &event.fact.fault {
                     Some(fault) => json!({"fault": fault}),
                     None => json!({"row": event.fact.row}),
@@ -76,6 +91,12 @@ impl Check for NothingAltered {
                 count(self.transactions, "event")
             ));
         }
+        if self.filled > 0 {
+            let updates = count(self.filled, "update");
+            held.push_str(&format!(
+                "; {updates} left the wide column out, which was as the version before had it"
+            ));
+        }
         let broken = format!(
             "{} of {rows} in events, the rows before them or their transactions are not the ones that were written",
             self.found.broken
@@ -83,8 +104,22 @@ impl Check for NothingAltered {
         let remedy = "compare the named events with the database; converters, transforms and a replica identity other \
                       than FULL change rows: cargo xtask replication";
         let remedy = format!("{remedy}; {}", remedy::rehearse(&cx.run));
-        self.found.answer(cx, held, broken, &remedy, &cx.doubts())
+        let mut doubts = cx.doubts();
+        if self.open > 0 {
+            let text = format!(
+                "{} leave out a value that nothing before them has brought",
+                count(self.open, "event")
+            );
+            let evidence = Evidence { text, file: Some("consumed.jsonl.zst".to_owned()), at: None };
+            doubts.push(Doubt { evidence, remedy: remedy::rehearse(&cx.run) });
+        }
+        self.found.answer(cx, held, broken, &remedy, &doubts)
     }
+}
+
+/// A delete whose event has the key only, and the right one.
+fn names_its_key(event: &Event) -> bool {
+    event.fact.op == Some(Op::Delete) && event.fact.row.is_none() && event.fact.fault.is_none()
 }
 
 /// Whether an event names the transaction of its change, or the id it should have named; none where
@@ -100,7 +135,9 @@ fn transaction(history: &KeyHistory, event: &Event, of: usize) -> Option<Result<
 /// been; none where nobody knows.
 fn before(history: &KeyHistory, event: &Event, of: usize) -> Option<Result<(), Digest>> {
     let follows = history.expected[of].fact.ver.checked_sub(1)?;
-    let judged = event.fact.op == Some(Op::Update) && event.fact.before_ver.is_none_or(|ver| ver == follows);
+    let full = event.fact.wide.is_none();
+    let judged =
+        full && event.fact.op == Some(Op::Update) && event.fact.before_ver.is_none_or(|ver| ver == follows);
     if !judged {
         return None;
     }

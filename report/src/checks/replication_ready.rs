@@ -2,6 +2,7 @@
 //! needs them, before it resumes and at the end.
 
 use artifacts::findings::Evidence;
+use artifacts::row;
 use artifacts::snapshot::Snapshot;
 use serde_json::Value;
 
@@ -62,17 +63,13 @@ impl Look<'_> {
     fn at(&mut self, snapshot: &Snapshot) {
         self.slot(snapshot);
         self.publication(snapshot);
-        for table in self.cx.tables.keys() {
+        for (table, columns) in &self.cx.tables {
             let found = snapshot.replica_identity.get(table).map(String::as_str);
             let pointer = format!("/replica_identity/{table}");
-            self.expect(
-                snapshot,
-                &pointer,
-                &format!("replica identity of {table}"),
-                found,
-                |v| v == "f",
-                "f (full)",
-            );
+            let wanted = row::replica_identity(columns);
+            let name = if wanted == "f" { "f (full)" } else { "d (default)" };
+            let what = format!("replica identity of {table}");
+            self.expect(snapshot, &pointer, &what, found, |v| v == wanted, name);
         }
         let found = snapshot.settings.get("wal_level").map(String::as_str);
         self.expect(snapshot, "/settings/wal_level", "wal_level", found, |v| v == "logical", "logical");

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use artifacts::findings::{Evidence, ViolationKind};
 use artifacts::ledger::Op;
-use artifacts::row::{Digest, Fingerprint};
+use artifacts::row::Fingerprint;
 use serde_json::json;
 
 use super::{Answer, Check, Found, count, evidence};
@@ -39,8 +39,9 @@ impl Check for TablesConverge {
         if cx.table_no(&history.table).is_none() {
             return;
         }
-        let last = history.delivered.iter().rfind(|event| event.fact.op.is_some());
-        let row = last.and_then(fold);
+        let last = history.delivered.iter().rposition(|event| event.fact.op.is_some());
+        let row = last.and_then(|last| history.left_by(last));
+        let last = last.map(|last| &history.delivered[last]);
         if let Some(row) = row {
             match self.folded.get_mut(&*history.table) {
                 Some(folded) => folded.add(row),
@@ -55,7 +56,8 @@ impl Check for TablesConverge {
             return;
         }
         self.found.compared += 1;
-        if row == history.row_after && last.is_none_or(|event| event.fact.fault.is_none()) {
+        // Who cannot read the last event, or lacks what it leaves out, does not know the row.
+        if row == history.row_after && last.is_none_or(|event| row.is_some() || removes(event)) {
             return;
         }
         if !cx.conclusive() {
@@ -135,12 +137,9 @@ impl TablesConverge {
     }
 }
 
-/// The row that the last event leaves; none when it removes it.
-fn fold(event: &Event) -> Option<Digest> {
-    match event.fact.op {
-        Some(Op::Delete | Op::Tombstone) => None,
-        _ => event.fact.row,
-    }
+/// Whether an event that can be read removes its row.
+fn removes(event: &Event) -> bool {
+    matches!(event.fact.op, Some(Op::Delete | Op::Tombstone)) && event.fact.fault.is_none()
 }
 
 /// The error without the path of the run directory, and its place.

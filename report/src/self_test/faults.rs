@@ -1,10 +1,13 @@
 //! Faults of delivery: what is planted among the events of a run, and what must be named then.
 
+mod alter;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use artifacts::findings::ViolationKind;
 use artifacts::ledger::{Entry, Op};
+use artifacts::row::{Digest, Wide};
 use serde_json::{Value, json};
 
 use super::copy::Spoil;
@@ -21,7 +24,7 @@ const TAIL: usize = 50;
 pub(super) type Fault = fn(&mut Planter<'_>) -> Option<Planted>;
 
 /// By name, in the order of the table.
-pub(super) const FAULTS: [(&str, Fault); 15] = [
+pub(super) const FAULTS: [(&str, Fault); 16] = [
     ("events dropped", drop_events),
     ("tombstones dropped", drop_tombstones),
     ("snapshot reads dropped", drop_reads),
@@ -33,8 +36,9 @@ pub(super) const FAULTS: [(&str, Fault); 15] = [
     ("rows read again by a snapshot", read_again),
     ("rows read again at an old version", read_old_version),
     ("two events of a key swapped", swap),
-    ("a column altered", alter_column),
-    ("the row before an update altered", alter_before),
+    ("a column altered", alter::column),
+    ("the row before an update altered", alter::before),
+    ("a wide value left out that had changed", alter::leave_out),
     ("a row inserted that nobody made", invent_insert),
     ("an update that nobody made", invent_update),
 ];
@@ -102,17 +106,26 @@ impl Planter<'_> {
 
     /// Of these keys, those whose last event leaves another row than the database has.
     fn diverged(&self, events: &[Rc<Event>], keys: BTreeSet<Key>) -> BTreeSet<Named> {
-        let mut last: BTreeMap<&Key, &Event> = BTreeMap::new();
-        for event in events {
-            if let Some(at) = event.at.as_ref().filter(|at| keys.contains(*at)) {
-                let later = last.get(at).is_none_or(|found| found.partition <= event.partition);
-                if later && event.op.is_some() {
-                    last.insert(at, event);
-                }
+        let mut order: Vec<&Rc<Event>> = events.iter().filter(|event| event.op.is_some()).collect();
+        order.sort_by_key(|event| event.partition);
+        // Rows, none of which may be known, and what is in their wide columns.
+        let mut ends: BTreeMap<&Key, (Option<Digest>, Option<&str>)> = BTreeMap::new();
+        for event in order {
+            let Some(at) = event.at.as_ref().filter(|at| keys.contains(*at)) else { continue };
+            if matches!(event.op, Some(Op::Delete | Op::Tombstone)) {
+                ends.remove(at);
+                continue;
             }
+            let held = ends.get(at).and_then(|(_, held)| *held);
+            let end = match &event.wide {
+                Some(Wide::Given(text)) => (event.row, Some(&**text)),
+                Some(open) => (held.and_then(|held| open.filled(held)), held),
+                None => (event.row, held),
+            };
+            ends.insert(at, end);
         }
-        let ends = |at: &Key| last.get(at).and_then(|event| event.row);
-        let differs = |at: &&Key| ends(at) != self.original.rows.get(*at).copied();
+        let row = |at: &Key| self.original.rows.get(at).copied();
+        let differs = |at: &&Key| ends.get(at).map(|(end, _)| *end) != row(at).map(Some);
         keys.iter().filter(differs).map(|at| named(ViolationKind::Diverged, at, None, None)).collect()
     }
 }
@@ -310,31 +323,6 @@ fn swap(planter: &mut Planter<'_>) -> Option<Planted> {
             events[i] = Rc::new(Event { before_cut, ..(**planter.event(other)).clone() });
         }
         named.extend(of(planter.event(place), ViolationKind::Reordered));
-    }
-    planter.planted(events, named)
-}
-
-fn alter_column(planter: &mut Planter<'_>) -> Option<Planted> {
-    let places = planter.places(|event, _, _| written(event));
-    alter(planter, &places, "after")
-}
-
-fn alter_before(planter: &mut Planter<'_>) -> Option<Planted> {
-    let places = planter.places(|event, _, _| event.op == Some(Op::Update));
-    alter(planter, &places, "before")
-}
-
-/// The last column is a time in every table.
-fn alter(planter: &Planter<'_>, places: &[usize], image: &str) -> Option<Planted> {
-    let mut events = planter.original.events.clone();
-    let mut named = BTreeSet::new();
-    for place in places {
-        let event = planter.event(*place);
-        let columns = planter.original.columns(&event.at.as_ref()?.0);
-        let column = &columns.last()?.name;
-        let altered = |value: &mut Value| value[image][column] = json!("2001-01-01T00:00:00.000000Z");
-        events[*place] = Rc::new(event.edited(columns, altered));
-        named.extend(of(event, ViolationKind::Altered));
     }
     planter.planted(events, named)
 }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use artifacts::consumed::{self, Record};
 use artifacts::ledger::{self, Entry, Fate, Op};
-use artifacts::row::{self, Column, Digest, Tables};
+use artifacts::row::{self, Column, Digest, Tables, Wide};
 use artifacts::{Error, Result, RunDir};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -32,8 +32,12 @@ pub(super) struct Event {
     pub(super) op: Option<Op>,
     /// Version of the row after it; for a deletion and its tombstone, the deleted one.
     pub(super) ver: Option<u32>,
-    /// Digest of the row that it leaves.
+    /// Digest of the row that it leaves; none when it leaves the wide column out.
     pub(super) row: Option<Digest>,
+    /// The wide column of that row.
+    pub(super) wide: Option<Wide>,
+    /// It has a row before, which is compared.
+    pub(super) has_before: bool,
     pub(super) before_cut: bool,
 }
 
@@ -60,7 +64,12 @@ impl Event {
         };
         let image = if self.op == Some(Op::Delete) { "before" } else { "after" };
         self.ver = value[image]["ver"].as_u64().and_then(|n| u32::try_from(n).ok());
-        self.row = value["after"].as_object().and_then(|after| row::digest(columns, after).ok());
+        if self.op == Some(Op::Delete) && !row::is_full(columns) {
+            self.ver = None;
+        }
+        self.has_before = value["before"].is_object() && row::is_full(columns);
+        let image = value["after"].as_object().and_then(|after| row::image(columns, after).ok());
+        (self.row, self.wide) = image.map_or((None, None), |image| (image.digest, image.wide));
     }
 }
 
@@ -104,7 +113,7 @@ impl Original {
         let prefix = names.prefix;
         let (mut events, mut of_key) = (Vec::new(), BTreeMap::<Key, Vec<usize>>::new());
         let mut topics: HashMap<String, Rc<str>> = HashMap::new();
-        let mut deleted: HashMap<Key, Option<u32>> = HashMap::new();
+        let mut versions: HashMap<Key, u32> = HashMap::new();
         let schemas = Schemas::read(run);
         let decoder = Decoder::new(&schemas);
         for record in consumed::Reader::open(&path)? {
@@ -119,9 +128,9 @@ impl Original {
             let mut event = event(record, topic.clone(), before_cut, &prefix, &tables);
             if let Some(at) = &event.at {
                 match event.op {
-                    Some(Op::Tombstone) => event.ver = deleted.get(at).copied().flatten(),
-                    Some(Op::Delete) => drop(deleted.insert(at.clone(), event.ver)),
-                    _ => {}
+                    // Without FULL, a deletion does not say which version goes: the one before it.
+                    Some(Op::Tombstone | Op::Delete) => event.ver = event.ver.or(versions.get(at).copied()),
+                    _ => versions.extend(event.ver.map(|ver| (at.clone(), ver))),
                 }
                 of_key.entry(at.clone()).or_default().push(events.len());
             }
@@ -157,6 +166,8 @@ fn event(record: Record, topic: Rc<str>, before_cut: bool, prefix: &str, tables:
         op: None,
         ver: None,
         row: None,
+        wide: None,
+        has_before: false,
         before_cut,
         value: None,
     };

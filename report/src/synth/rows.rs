@@ -2,17 +2,25 @@
 //! writes them with schemas off: the same fields in the same order.
 
 use std::fmt::Write;
+use std::rc::Rc;
 
-use artifacts::row::{Column, Digest};
+use artifacts::row::{Column, Digest, LEFT_OUT};
 
 use super::sim::{Dice, PREFIX};
 
 const SEPARATOR: char = '\u{1f}';
 const ALPHABET: &[u8; 64] = b"abcdefghijklmnopqrstuvwxyz ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.";
 
+/// Characters in the body of a document, unless rows are short.
+const BODY_SIZE: usize = 2_400;
+
 /// A row: its JSON as an event has it, and its digest.
 #[derive(Debug, Clone)]
 pub(super) struct Row {
+    /// The body of a document.
+    pub(super) body: Option<Rc<str>>,
+    /// Its JSON as the event of an update that left the body alone has it.
+    pub(super) without_body: Option<String>,
     pub(super) ver: u32,
     pub(super) owner: u64,
     pub(super) change_id: u64,
@@ -24,6 +32,7 @@ pub(super) struct Row {
 enum Cell {
     Int(i64),
     Text(String),
+    Wide(Rc<str>),
     Null,
 }
 
@@ -40,13 +49,17 @@ pub(super) struct Version<'a> {
     /// Below 100,000.
     pub(super) n: u64,
     pub(super) row_size: usize,
+    /// The row before, of an update.
+    pub(super) before: Option<&'a Row>,
 }
 
 impl Version<'_> {
     /// The row. The canonical text is that of [`artifacts::row::canonical`].
     pub(super) fn row(self) -> Row {
         let (mut json, mut text) = (String::with_capacity(256), String::with_capacity(256));
-        for (i, (column, cell)) in self.columns.iter().zip(self.cells()).enumerate() {
+        let kept = self.before.and_then(|before| before.body.clone()).filter(|_| !self.n.is_multiple_of(4));
+        let body = kept.clone().or_else(|| self.body());
+        for (i, (column, cell)) in self.columns.iter().zip(self.cells(body.clone())).enumerate() {
             json.push(if i == 0 { '{' } else { ',' });
             if i > 0 {
                 text.push(SEPARATOR);
@@ -63,6 +76,10 @@ impl Version<'_> {
                     quoted(&mut json, &value);
                     text.push_str(&value);
                 }
+                Cell::Wide(value) => {
+                    quoted(&mut json, &value);
+                    let _ = write!(text, "{}", Digest::of(&value));
+                }
                 Cell::Null => {
                     json.push_str("null");
                     text.push_str("\\N");
@@ -71,16 +88,27 @@ impl Version<'_> {
         }
         json.push('}');
         let Self { ver, owner, change_id, .. } = self;
-        Row { ver, owner, change_id, json, digest: Digest::of(&text) }
+        let without_body = kept.map(|body| json.replacen(&*body, LEFT_OUT, 1));
+        Row { ver, owner, change_id, digest: Digest::of(&text), json, body, without_body }
     }
 
-    fn cells(&self) -> Vec<Cell> {
+    /// A new body of a document; some have none.
+    fn body(&self) -> Option<Rc<str>> {
+        let there = self.table == "public.documents" && !self.n.is_multiple_of(32);
+        let size = if self.row_size <= 40 { self.row_size } else { self.row_size.max(BODY_SIZE) };
+        there.then(|| self.random(size).into())
+    }
+
+    fn cells(&self, body: Option<Rc<str>>) -> Vec<Cell> {
         let Self { key, n, ver, change_id, at, .. } = self;
         let mut cells = vec![Cell::Int(*key)];
         if self.table == "public.customers" {
             cells.extend([format!("name <{n}> 'q'"), format!("u{n}@example.org")].map(Cell::Text));
             let note = "\u{202e}note\u{1f600}";
             cells.push(if n.is_multiple_of(7) { Cell::Null } else { Cell::Text(note.into()) });
+        } else if self.table == "public.documents" {
+            cells.push(Cell::Text(format!("title {n} \u{dc}")));
+            cells.push(body.map_or(Cell::Null, Cell::Wide));
         } else {
             cells.push(Cell::Int(1 + (n % 50) as i64));
             let amount = format!("{}.{:02}", n / 100, n % 100);
@@ -95,15 +123,28 @@ impl Version<'_> {
         if self.row_size <= 40 {
             return "x".repeat(self.row_size);
         }
+        self.random(self.row_size)
+    }
+
+    fn random(&self, size: usize) -> String {
         let mut dice = Dice(self.change_id << 32 ^ self.key as u64);
-        let mut text = String::with_capacity(self.row_size + 9);
-        while text.len() < self.row_size {
+        let mut text = String::with_capacity(size + 9);
+        while text.len() < size {
             let bits = dice.below(u64::MAX);
             text.extend((0..10).map(|i| char::from(ALPHABET[(bits >> (6 * i) & 63) as usize])));
         }
-        text.truncate(self.row_size);
+        text.truncate(size);
         text
     }
+}
+
+/// What the event of a deletion has of a row without REPLICA IDENTITY FULL: its key, and what fills the
+/// other columns.
+pub(super) fn key_only(key: i64) -> String {
+    format!(
+        "{{\"id\":{key},\"title\":\"\",\"body\":null,\"ver\":0,\"change_id\":0,\
+         \"updated_at\":\"1970-01-01T00:00:00.000000Z\"}}"
+    )
 }
 
 /// An event of a row; the images are its JSON.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use artifacts::SCHEMA;
 use artifacts::position::Lsn;
+use artifacts::row;
 use artifacts::run::{Build, Mix, Names, Run, Safeguards, StackName, Tool, Workload};
 use artifacts::snapshot::{ConnectorState, Role};
 use serde_json::{Value, json};
@@ -36,7 +37,7 @@ pub(super) fn connector(role: Role) -> ConnectorState {
             ("database.port", port),
             ("database.password", "[redacted]"),
             ("plugin.name", "pgoutput"),
-            ("table.include.list", "public.customers,public.orders"),
+            ("table.include.list", &row::tables().into_keys().collect::<Vec<_>>().join(",")),
             ("topic.prefix", PREFIX),
         ]),
         status: json!({"name": "postgres-cdc-connector", "connector": {"state": "RUNNING"},
@@ -74,7 +75,7 @@ pub(super) fn run(plan: &Plan) -> Run {
             connector: "postgres-cdc-connector".into(),
             slot: "debezium_slot".into(),
             publication: "debezium_publication".into(),
-            topics: list(&["cdc.public.customers", "cdc.public.orders"]),
+            topics: row::tables().keys().map(|table| format!("{PREFIX}.{table}")).collect(),
         },
         safeguards,
         as_written: false,

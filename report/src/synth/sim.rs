@@ -22,6 +22,8 @@ pub const OLD: &str = "7461000000000000001";
 /// Identity of the new server.
 pub const NEW: &str = "7462000000000000002";
 const CLIENTS: u64 = 3;
+/// One in so many changes is one of a document.
+const DOCUMENTS_IN: u64 = 16;
 
 /// Random numbers without a dependency: splitmix64.
 #[derive(Debug, Clone)]
@@ -236,8 +238,13 @@ impl<'a> Sim<'a> {
     }
 
     fn pick_table(&mut self) -> String {
-        let names = self.names();
-        names[self.dice.below(names.len() as u64) as usize].clone()
+        let roll = self.dice.below(DOCUMENTS_IN);
+        let table = match roll {
+            0 => "public.documents",
+            n if n % 2 == 1 => "public.customers",
+            _ => "public.orders",
+        };
+        table.to_owned()
     }
 
     fn plan(&mut self, client: u64, size: u64, outcome: Outcome) -> Planned {

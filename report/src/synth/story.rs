@@ -7,7 +7,7 @@ use artifacts::drain::{Drain, Offsets, Settled};
 use artifacts::events::{Event, EventKind, StepResult};
 use artifacts::ledger::Phase;
 use artifacts::position::{By, Lsn, Position};
-use artifacts::row::{Digest, Fingerprint};
+use artifacts::row::{self, Column, Digest, Fingerprint};
 use artifacts::run::Run;
 use artifacts::snapshot::{Bounds, Role, Server, Snapshot, StoredOffset, TableState};
 use artifacts::summary::Summary;
@@ -252,7 +252,8 @@ impl Story {
             position: position(sim.lsn, system, By::Server),
         };
         let tables = sim.digests().iter().map(|(t, rows)| (t.clone(), state(rows.values()))).collect();
-        let full = |t: String| (t, "f".to_owned());
+        let identity =
+            |(table, columns): (String, Vec<Column>)| (table, row::replica_identity(&columns).to_owned());
         let lost = name == "after" && !self.rebase;
         let snapshot = Snapshot {
             schema: SCHEMA.into(),
@@ -262,7 +263,7 @@ impl Story {
             slot: slot(sim.lsn - 0x140, if lost { NEW_START } else { sim.lsn - 0x40 }),
             publication: Some(json!({"name": "debezium_publication", "tables": sim.names(),
                 "insert": true, "update": true, "delete": true, "truncate": true})),
-            replica_identity: sim.names().into_iter().map(full).collect(),
+            replica_identity: row::tables().into_iter().map(identity).collect(),
             tables,
             sequences: sim.sequences.iter().map(|(t, n)| (format!("{t}_id_seq"), *n)).collect(),
             roles: strings(&[("cdc_writer", "login"), ("debezium", "login replication")]),

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use artifacts::base64;
 use artifacts::ledger::Op;
 use artifacts::position::Lsn;
-use artifacts::row::{self, Cell, Cells, Column, Row};
+use artifacts::row::{self, Cell, Cells, Column, Image, Row, Wide};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -27,8 +27,11 @@ pub struct RowEvent {
     pub lsn: Option<Lsn>,
     /// `source.txId`
     pub xid: Option<u64>,
-    /// Digest of the row; for a delete, of the row before it.
+    /// Digest of the row; for a delete, of the row before it. None where an update left the wide column
+    /// out, until [`super::history`] has completed it, and for a delete that names the key only.
     pub row: Option<row::Digest>,
+    /// The wide column of a new row, where its table has one.
+    pub wide: Option<Box<Wide>>,
     /// Digest of the row before an update.
     pub before_row: Option<row::Digest>,
     /// Why there is no digest, or no operation; its beginning.
@@ -62,13 +65,13 @@ pub fn key(key: &Row<'_>, columns: &[Column]) -> Option<i64> {
     number(key.cell(0, name))
 }
 
-/// Reads a value; none is a tombstone. Columns may be empty for a table that is not known. An
-/// event with an operation was JSON.
-pub fn parse(value: Option<&str>, columns: &[Column]) -> RowEvent {
+/// Reads a value; none is a tombstone. Columns may be empty for a table that is not known. `key` is the
+/// record's. An event with an operation was JSON.
+pub fn parse(value: Option<&str>, columns: &[Column], key: Option<i64>) -> RowEvent {
     let Some(value) = value else {
         return RowEvent { op: Some(Op::Tombstone), ..RowEvent::default() };
     };
-    match envelope(value, columns) {
+    match envelope(value, columns, key) {
         Ok(event) => event,
         Err(fault) => RowEvent { fault: Some(clipped(&fault)), ..RowEvent::default() },
     }
@@ -79,7 +82,7 @@ fn clipped(fault: &str) -> Box<str> {
     fault.chars().take(LONGEST_FAULT).collect::<String>().into()
 }
 
-fn envelope(value: &str, columns: &[Column]) -> Result<RowEvent, String> {
+fn envelope(value: &str, columns: &[Column], key: Option<i64>) -> Result<RowEvent, String> {
     let envelope: Envelope<'_> = serde_json::from_str(value).map_err(|e| e.to_string())?;
     let op = match envelope.op.as_deref() {
         Some("r") => Op::Read,
@@ -92,17 +95,26 @@ fn envelope(value: &str, columns: &[Column]) -> Result<RowEvent, String> {
     let contradiction = contradiction(op, &envelope);
     let Envelope { before, after, source, .. } = envelope;
     let source = source.unwrap_or_default();
+    let lsn = source.lsn.map(Lsn);
+    let event = RowEvent { op: Some(op), lsn, xid: source.tx_id, ..RowEvent::default() };
+    if op == Op::Delete && !row::is_full(columns) {
+        let fault = contradiction.or_else(|| other_key(before.as_ref(), columns, key));
+        return Ok(RowEvent { fault: fault.as_deref().map(clipped), ..event });
+    }
     let before_row = before.as_ref().filter(|_| op == Op::Update);
     let before_row = before_row.and_then(|before| row::digest(columns, before).ok());
     let ver = |row: &Row<'_>| number(row.cell(usual(columns, "ver"), "ver"));
     let before_ver = before.as_ref().and_then(ver);
     let row = if op == Op::Delete { before } else { after }.unwrap_or_default();
-    let digest = match contradiction {
+    let image = match contradiction {
         Some(fault) => Err(fault),
-        None => row::digest(columns, &row),
+        None => row::image(columns, &row),
+    };
+    let (image, fault) = match image {
+        Ok(image) => (image, None),
+        Err(fault) => (Image { digest: None, wide: None }, Some(clipped(&fault))),
     };
     Ok(RowEvent {
-        op: Some(op),
         ver: ver(&row),
         before_ver,
         change_id: if op == Op::Delete {
@@ -110,12 +122,19 @@ fn envelope(value: &str, columns: &[Column]) -> Result<RowEvent, String> {
         } else {
             number(row.cell(usual(columns, "change_id"), "change_id"))
         },
-        lsn: source.lsn.map(Lsn),
-        xid: source.tx_id,
-        row: digest.as_ref().ok().copied(),
+        row: image.digest,
+        wide: image.wide.map(Box::new),
         before_row,
-        fault: digest.err().as_deref().map(clipped),
+        fault,
+        ..event
     })
+}
+
+/// Without FULL, the row before a delete holds its key, and for the other columns what fills them.
+fn other_key(before: Option<&Row<'_>>, columns: &[Column], wanted: Option<i64>) -> Option<String> {
+    let found = before.and_then(|before| key(before, columns));
+    let name = |key: Option<i64>| key.map_or("no key".to_owned(), |key| format!("key {key}"));
+    (found != wanted).then(|| format!("the record has {}, the deleted row {}", name(wanted), name(found)))
 }
 
 /// What in an event cannot be true of its operation.
@@ -175,7 +194,7 @@ mod tests {
     fn a_delete_is_judged_by_the_row_before_it() {
         let row = json!({"id": 7, "ver": 3, "change_id": 9});
         let value = raw(json!({"op": "d", "before": row, "after": null, "source": {"lsn": 16, "txId": 5}}));
-        let event = parse(Some(&value), &columns());
+        let event = parse(Some(&value), &columns(), Some(7));
         let expected = row::digest(&columns(), row.as_object().unwrap()).unwrap();
         assert_eq!((event.op, event.ver, event.row), (Some(Op::Delete), Some(3), Some(expected)));
         assert_eq!((event.lsn, event.xid, event.before_ver), (Some(Lsn(16)), Some(5), Some(3)));
@@ -189,7 +208,7 @@ mod tests {
             let source = json!({"snapshot": snapshot});
             let value =
                 raw(json!({"op": op, "before": image(before), "after": image(after), "source": source}));
-            let event = parse(Some(&value), &columns());
+            let event = parse(Some(&value), &columns(), Some(7));
             assert_eq!(event.row.is_some(), event.fault.is_none());
             event.fault
         };
@@ -201,13 +220,36 @@ mod tests {
     }
 
     #[test]
+    fn without_full_a_delete_names_its_key_and_an_update_may_leave_a_value_out() {
+        let wide = Column { name: "body".into(), kind: Kind::Wide };
+        let columns = [&columns()[..], &[wide]].concat();
+        let event = |op: &str, before: Value, after: Value| {
+            parse(Some(&raw(json!({"op": op, "before": before, "after": after}))), &columns, Some(7))
+        };
+        let row = |body: &str| json!({"id": 7, "ver": 3, "change_id": 9, "body": body});
+        let deleted = event("d", json!({"id": 7, "ver": 0, "change_id": 0, "body": null}), Value::Null);
+        assert_eq!(
+            (deleted.op, deleted.ver, deleted.row, deleted.fault),
+            (Some(Op::Delete), None, None, None)
+        );
+        let other = event("d", json!({"id": 8}), Value::Null).fault.unwrap();
+        assert_eq!(&*other, "the record has key 7, the deleted row key 8");
+        assert!(event("d", Value::Null, Value::Null).fault.unwrap().contains("the deleted row no key"));
+        let (given, open) =
+            (event("u", Value::Null, row("text")), event("u", Value::Null, row(row::LEFT_OUT)));
+        let Some(Wide::Given(text)) = given.wide.as_deref() else { panic!("{given:?}") };
+        assert_eq!((open.row, open.ver, open.fault.as_deref()), (None, Some(3), None));
+        assert_eq!(open.wide.unwrap().filled(text), given.row);
+    }
+
+    #[test]
     fn what_is_no_event_says_why() {
-        let fault = |value| parse(Some(&raw(value)), &columns()).fault.unwrap();
+        let fault = |value| parse(Some(&raw(value)), &columns(), None).fault.unwrap();
         assert!(fault(json!({"op": "t"})).contains("operation 't'"));
         assert!(fault(json!({"x": 1})).contains("no operation"));
         assert!(fault(json!("text")).contains("invalid type"));
         assert!(fault(json!({"op": "c", "after": {"id": 1}})).contains("column ver is missing"));
-        assert_eq!(parse(None, &columns()).op, Some(Op::Tombstone));
+        assert_eq!(parse(None, &columns(), None).op, Some(Op::Tombstone));
         assert_eq!(key(&serde_json::from_str(r#"{"id": 4}"#).unwrap(), &columns()), Some(4));
         assert_eq!(key(&serde_json::from_str(r#"{"id": "4"}"#).unwrap(), &columns()), None);
     }

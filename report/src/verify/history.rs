@@ -1,11 +1,11 @@
 //! Everything about one key: what the ledger expects, what the topics hold, how the database ends;
 //! and which event belongs to which change.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use artifacts::ledger::Op;
-use artifacts::row::Digest;
+use artifacts::row::{Digest, Wide};
 
 use super::record::{Delivered, Expected};
 
@@ -67,6 +67,13 @@ pub enum Belongs {
     Nothing,
 }
 
+impl Event {
+    /// It leaves out a value that nobody knows.
+    pub fn is_open(&self) -> bool {
+        self.fact.row.is_none() && matches!(self.fact.wide.as_deref(), Some(Wide::LeftOut(..)))
+    }
+}
+
 impl KeyHistory {
     /// A history without facts.
     pub fn new(table: Arc<str>, topic: Arc<str>, key: Option<i64>) -> Self {
@@ -96,6 +103,73 @@ impl KeyHistory {
                 other => other,
             };
             opened |= belongs != Belongs::Nothing;
+        }
+        if self.delivered.iter().any(|event| event.is_open()) {
+            self.complete();
+        }
+    }
+
+    /// An update that left the wide column out has the value of the version before it, where that one
+    /// has arrived.
+    fn complete(&mut self) {
+        let of = |(i, event): (usize, &Event)| match event.belongs {
+            Belongs::First(of) | Belongs::Repeat { of, .. } => Some((self.expected[of].fact.ver, i)),
+            _ => None,
+        };
+        let mut order: Vec<(u32, usize)> = self.delivered.iter().enumerate().filter_map(of).collect();
+        order.sort_unstable();
+        let mut held: BTreeMap<u32, Box<str>> = BTreeMap::new();
+        for (ver, i) in order {
+            let event = &mut self.delivered[i];
+            let before = ver.checked_sub(1).and_then(|before| held.get(&before)).cloned();
+            let holds = match (event.fact.wide.as_deref(), before) {
+                (Some(Wide::Given(text)), _) => Some(text.clone()),
+                (Some(wide), Some(before)) => {
+                    event.fact.event.row = wide.filled(&before);
+                    Some(before)
+                }
+                _ => None,
+            };
+            // The first delivery counts.
+            if let Some(text) = holds {
+                held.entry(ver).or_insert(text);
+            }
+        }
+    }
+
+    /// Whether what an event leaves out was last in a change that is missing, which has its own name.
+    pub fn is_excused(&self, event: usize) -> bool {
+        let (Belongs::First(of) | Belongs::Repeat { of, .. }) = self.delivered[event].belongs else {
+            return false;
+        };
+        let before = self.expected[..of].iter().rev().filter(|wanted| wanted.fact.op != Op::Delete);
+        let mut versions = before
+            .zip(1..)
+            .take_while(|(wanted, n)| wanted.fact.ver.checked_add(*n) == Some(self.expected[of].fact.ver));
+        let known = |wanted: &Wanted| wanted.delivered.is_some_and(|i| !self.delivered[i].is_open());
+        versions.find_map(|(wanted, _)| match wanted.delivered {
+            None => Some(wanted.required),
+            Some(_) => known(wanted).then_some(false),
+        }) == Some(true)
+    }
+
+    /// The row that the last event leaves with whoever applies one after the other; none when it removes
+    /// the row, and when a value that it leaves out has never been delivered.
+    pub fn left_by(&self, last: usize) -> Option<Digest> {
+        let event = &self.delivered[last].fact;
+        match (event.op, event.wide.as_deref()) {
+            (Some(Op::Delete | Op::Tombstone), _) => None,
+            (_, Some(wide @ Wide::LeftOut(..))) => {
+                let earlier = self.delivered[..last].iter().rev();
+                let there = |event: &&Event| !matches!(event.fact.op, Some(Op::Delete | Op::Tombstone));
+                let held = earlier.take_while(there);
+                let mut given = held.filter_map(|event| match event.fact.wide.as_deref() {
+                    Some(Wide::Given(text)) => Some(text),
+                    _ => None,
+                });
+                wide.filled(given.next()?)
+            }
+            _ => event.row,
         }
     }
 
@@ -192,6 +266,43 @@ mod tests {
         let (found, history) = belongs(&expected, &[event(0, Op::Create, 1, 1), event(1, Op::Read, 3, 3)]);
         assert_eq!(found, [Belongs::First(0), Belongs::First(2)]);
         assert_eq!(history.expected[1].delivered, None, "a later snapshot stands for its own version only");
+    }
+
+    #[test]
+    fn what_an_update_leaves_out_is_what_the_version_before_had() {
+        let expected =
+            [1, 2, 3].map(|v| wanted(if v == 1 { Op::Create } else { Op::Update }, v, v.into(), true));
+        let given = |text: &str| Some(Box::new(Wide::Given(text.into())));
+        let open = || Some(Box::new(Wide::LeftOut("head ".into(), " tail".into())));
+        let with = |offset, ver: u32, wide| {
+            let op = if ver == 1 { Op::Create } else { Op::Update };
+            let mut event = event(offset, op, ver, ver.into());
+            event.event.wide = wide;
+            event
+        };
+        let filled = |text: &str| Some(Digest::of(&format!("head {text} tail")));
+        let of = |events: &[Delivered]| belongs(&expected, events).1;
+        let rows = |history: &KeyHistory| history.delivered.iter().map(|e| e.fact.row).collect::<Vec<_>>();
+
+        let history = of(&[with(0, 1, given("a")), with(1, 2, open()), with(2, 3, open())]);
+        assert_eq!(rows(&history), [None, filled("a"), filled("a")]);
+        assert_eq!(history.left_by(2), filled("a"));
+        // In another order, a version has what the version before it has, and a consumer what came last.
+        let history = of(&[with(0, 1, given("a")), with(1, 3, open()), with(2, 2, given("b"))]);
+        assert_eq!(rows(&history), [None, filled("b"), None]);
+        assert_eq!(history.left_by(1), filled("a"));
+        // Without the version before it, nobody knows.
+        let history = of(&[with(0, 1, given("a")), with(1, 3, open())]);
+        assert_eq!((rows(&history), history.left_by(1)), (vec![None, None], filled("a")));
+        assert!(history.delivered[1].is_open() && history.is_excused(1));
+        let history = of(&[with(1, 3, open())]);
+        assert_eq!((history.left_by(0), history.is_excused(0)), (None, true));
+        // It is there, and does not say.
+        let history = of(&[with(0, 1, None), with(1, 2, open()), with(2, 3, open())]);
+        assert!([1, 2].iter().all(|i| history.delivered[*i].is_open() && !history.is_excused(*i)));
+        // Behind a deletion there is no row.
+        let history = of(&[with(0, 1, given("a")), event(1, Op::Tombstone, 0, 0), with(2, 3, open())]);
+        assert_eq!(history.left_by(2), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use artifacts::findings::KafkaPlace;
 use artifacts::ledger::{Op, Phase};
 use artifacts::position::Lsn;
-use artifacts::row::Digest;
+use artifacts::row::{Digest, Wide};
 
 use super::event::RowEvent;
 
@@ -110,11 +110,13 @@ impl Item {
 
     /// Bytes it takes in memory.
     pub fn size(&self) -> usize {
-        let text = match &self.fact {
-            Fact::Delivered(delivered) => delivered.fault.as_ref().map_or(0, |text| text.len()),
-            _ => 0,
-        };
-        size_of::<Self>() + text
+        let Fact::Delivered(delivered) = &self.fact else { return size_of::<Self>() };
+        let fault = delivered.fault.as_ref().map_or(0, |text| text.len());
+        let wide = delivered.wide.as_deref().map_or(0, |wide| match wide {
+            Wide::Given(text) => size_of::<Wide>() + text.len(),
+            Wide::LeftOut(head, tail) => size_of::<Wide>() + head.len() + tail.len(),
+        });
+        size_of::<Self>() + fault + wide
     }
 
     /// Appends its bytes; [`Item::decode`] reads them.
@@ -142,9 +144,14 @@ impl Item {
                 put(out, d.xid.map(u64::to_le_bytes));
                 put(out, d.row.map(|d| d.0));
                 put(out, d.before_row.map(|d| d.0));
-                let text = d.fault.as_deref().unwrap_or_default();
-                put(out, d.fault.as_ref().map(|_| (text.len() as u32).to_le_bytes()));
-                out.extend(text.as_bytes());
+                put_text(out, d.fault.as_deref());
+                let (head, tail) = match d.wide.as_deref() {
+                    None => (None, None),
+                    Some(Wide::Given(text)) => (Some(text), None),
+                    Some(Wide::LeftOut(head, tail)) => (Some(head), Some(tail)),
+                };
+                put_text(out, head.map(|text| &**text));
+                put_text(out, tail.map(|text| &**text));
             }
             Fact::Row(row) => {
                 out.push(2);
@@ -193,13 +200,14 @@ fn decode_delivered(input: &mut &[u8]) -> Option<Delivered> {
         xid: maybe(input)?.map(u64::from_le_bytes),
         row: maybe(input)?.map(Digest),
         before_row: maybe(input)?.map(Digest),
-        fault: None,
+        fault: maybe_text(input)?,
+        wide: None,
     };
-    if let Some(len) = maybe(input)?.map(u32::from_le_bytes) {
-        let (text, rest) = input.split_at_checked(len as usize)?;
-        event.fault = Some(String::from_utf8_lossy(text).into());
-        *input = rest;
-    }
+    event.wide = match (maybe_text(input)?, maybe_text(input)?) {
+        (None, _) => None,
+        (Some(text), None) => Some(Box::new(Wide::Given(text))),
+        (Some(head), Some(tail)) => Some(Box::new(Wide::LeftOut(head, tail))),
+    };
     Some(Delivered { partition, offset, phase: phase_of(phase), event })
 }
 
@@ -217,6 +225,18 @@ fn take<const N: usize>(input: &mut &[u8]) -> Option<[u8; N]> {
 fn maybe<const N: usize>(input: &mut &[u8]) -> Option<Option<[u8; N]>> {
     let [there] = take(input)?;
     if there == 0 { Some(None) } else { take(input).map(Some) }
+}
+
+fn put_text(out: &mut Vec<u8>, text: Option<&str>) {
+    put(out, text.map(|text| (text.len() as u32).to_le_bytes()));
+    out.extend(text.unwrap_or_default().as_bytes());
+}
+
+fn maybe_text(input: &mut &[u8]) -> Option<Option<Box<str>>> {
+    let Some(len) = maybe(input)?.map(u32::from_le_bytes) else { return Some(None) };
+    let (text, rest) = input.split_at_checked(len as usize)?;
+    *input = rest;
+    Some(Some(String::from_utf8_lossy(text).into()))
 }
 
 const OPS: [Op; 5] = [Op::Read, Op::Create, Op::Update, Op::Delete, Op::Tombstone];
@@ -259,7 +279,14 @@ pub(super) mod tests {
                     let (change_id, lsn, xid) = (id, n.map(Lsn), n);
                     let fault = fault.map(Into::into);
                     let before_row = row.filter(|_| offset % 2 == 0);
-                    let event = RowEvent { op, ver, before_ver, change_id, lsn, xid, row, before_row, fault };
+                    let text = |there: bool| there.then(|| format!("{offset}").into_boxed_str());
+                    let wide = match (text(offset % 3 > 0), text(offset % 3 > 1)) {
+                        (None, _) => None,
+                        (Some(text), None) => Some(Box::new(Wide::Given(text))),
+                        (Some(head), Some(tail)) => Some(Box::new(Wide::LeftOut(head, tail))),
+                    };
+                    let event =
+                        RowEvent { op, ver, before_ver, change_id, lsn, xid, row, wide, before_row, fault };
                     let fact = Delivered { partition, offset, phase, event };
                     Item::delivered(table, (key != 0).then_some(key), fact)
                 },

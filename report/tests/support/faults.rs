@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use artifacts::findings::ViolationKind;
 use artifacts::ledger::{Entry, Op, Phase};
+use artifacts::row::LEFT_OUT;
 use serde_json::json;
 
 use super::sim::Dice;
@@ -27,6 +28,8 @@ pub enum Fault {
     Swap,
     /// A text column differs.
     AlterText,
+    /// An update leaves out the wide value that it has changed.
+    LeaveOut,
     /// The version differs.
     AlterVersion,
     /// The change id differs.
@@ -40,13 +43,14 @@ pub enum Fault {
 }
 
 /// All of them.
-pub const FAULTS: [Fault; 11] = [
+pub const FAULTS: [Fault; 12] = [
     Fault::Drop,
     Fault::DropTombstone,
     Fault::Repeat,
     Fault::Execute,
     Fault::Swap,
     Fault::AlterText,
+    Fault::LeaveOut,
     Fault::AlterVersion,
     Fault::AlterChangeId,
     Fault::InventInsert,
@@ -72,13 +76,20 @@ pub fn plant(
                 Fault::InventUpdate | Fault::InventTombstone => {
                     matches!(op.as_str(), "c" | "u") && !deleted.contains(&at(record))
                 }
-                Fault::Repeat | Fault::AlterText => acknowledged && op != "tombstone",
+                Fault::Repeat => acknowledged && op != "tombstone",
+                // Without FULL, a deletion has its key only.
+                Fault::AlterText => {
+                    acknowledged && op != "tombstone" && (op != "d" || record.table != "public.documents")
+                }
                 Fault::Drop => acknowledged && matches!(op.as_str(), "c" | "u" | "d"),
                 _ => acknowledged && matches!(op.as_str(), "c" | "u"),
             }
     };
     let mut candidates: Vec<usize> =
         (0..rehearsal.records.len()).filter(|i| fits(&rehearsal.records[*i])).collect();
+    if fault == Fault::LeaveOut {
+        candidates.retain(|i| rewrites_body(&rehearsal.records, *i));
+    }
     if fault == Fault::Swap {
         candidates.retain(|i| next_of(rehearsal, *i).is_some());
     }
@@ -113,8 +124,33 @@ fn next_of(rehearsal: &Rehearsal, i: usize) -> Option<usize> {
 
 fn ver(record: &Record) -> Option<u32> {
     let value: serde_json::Value = serde_json::from_str(record.value.as_deref()?).unwrap();
-    let image = if value["op"] == "d" { "before" } else { "after" };
-    value[image]["ver"].as_u64().map(|n| n as u32)
+    value["after"]["ver"].as_u64().map(|n| n as u32)
+}
+
+fn text_column(table: &str) -> &'static str {
+    match table {
+        "public.orders" => "payload",
+        "public.customers" => "email",
+        _ => "title",
+    }
+}
+
+/// Whether it is an update that brings a new body, and no other one leaves that out.
+fn rewrites_body(records: &[Record], i: usize) -> bool {
+    let leaves_out = |record: &Record| record.value.as_ref().is_some_and(|text| text.contains(LEFT_OUT));
+    let body = |record: &Record| {
+        let value: serde_json::Value = serde_json::from_str(record.value.as_deref()?).unwrap();
+        value["after"]["body"].as_str().map(str::to_owned)
+    };
+    let of_key = |record: &&Record| at(record) == at(&records[i]);
+    let next = records[i + 1..].iter().find(of_key);
+    let rewrites = records[i].op() == "u" && body(&records[i]).is_some() && !leaves_out(&records[i]);
+    rewrites && !next.is_some_and(leaves_out)
+}
+
+/// A deletion does not always say which version goes: the last one of the key.
+fn deleted_ver(rehearsal: &Rehearsal, of: &Record) -> Option<u32> {
+    rehearsal.records.iter().filter(|record| at(record) == at(of)).filter_map(ver).max()
 }
 
 fn spoil(rehearsal: &mut Rehearsal, fault: Fault, i: usize, record: &Record) -> Named {
@@ -126,7 +162,7 @@ fn spoil(rehearsal: &mut Rehearsal, fault: Fault, i: usize, record: &Record) -> 
             if record.op() == "d" {
                 rehearsal.records.remove(i); // Its tombstone.
             }
-            let ver = ver(record).or_else(|| ver(&rehearsal.records[i - 1]));
+            let ver = ver(record).or_else(|| deleted_ver(rehearsal, record));
             named(ViolationKind::Missing, ver, None)
         }
         Fault::Repeat | Fault::Execute => {
@@ -139,7 +175,8 @@ fn spoil(rehearsal: &mut Rehearsal, fault: Fault, i: usize, record: &Record) -> 
                 extra.edit(|value| value["source"]["lsn"] = json!(9_999_999_999_u64));
             }
             rehearsal.records.push(extra);
-            named(ViolationKind::Repeated, ver(record), Some(stage))
+            let ver = ver(record).or_else(|| deleted_ver(rehearsal, record));
+            named(ViolationKind::Repeated, ver, Some(stage))
         }
         Fault::Swap => {
             let next = next_of(rehearsal, i).unwrap();
@@ -147,16 +184,17 @@ fn spoil(rehearsal: &mut Rehearsal, fault: Fault, i: usize, record: &Record) -> 
             (rehearsal.records[i].value, rehearsal.records[next].value) = (second, first);
             named(ViolationKind::Reordered, ver(record), None)
         }
-        Fault::AlterText | Fault::AlterVersion | Fault::AlterChangeId => {
+        Fault::AlterText | Fault::LeaveOut | Fault::AlterVersion | Fault::AlterChangeId => {
             let image = if record.op() == "d" { "before" } else { "after" };
-            let text = if record.table == "public.orders" { "payload" } else { "email" };
             let (column, value) = match fault {
-                Fault::AlterText => (text, json!("altered")),
+                Fault::AlterText => (text_column(&record.table), json!("altered")),
+                Fault::LeaveOut => ("body", json!(LEFT_OUT)),
                 Fault::AlterVersion => ("ver", json!(999)),
                 _ => ("change_id", json!(99_999_999)),
             };
             rehearsal.records[i].edit(|event| event[image][column] = value);
-            named(ViolationKind::Altered, ver(&rehearsal.records[i]), None)
+            let ver = ver(&rehearsal.records[i]).or_else(|| deleted_ver(rehearsal, record));
+            named(ViolationKind::Altered, ver, None)
         }
         Fault::InventInsert => {
             extra.row_key = 5_000_000 + record.row_key;

@@ -6,8 +6,9 @@ use std::path::Path;
 use artifacts::RunDir;
 use artifacts::findings::{CheckResult, Findings, Tally, Verdict, Violation, ViolationKind};
 use artifacts::ledger::{Entry, Fate, Phase};
-use artifacts::row::{self, Digest};
+use artifacts::row;
 use report::{Options, verify};
+use serde_json::json;
 
 use super::story::rehearse;
 use super::{Plan, Rehearsal};
@@ -170,22 +171,26 @@ pub fn acknowledged(ledger: &[Entry]) -> BTreeMap<u64, Phase> {
     known
 }
 
-/// Keys that end differently in the topics and in the database: the last record of each key,
-/// applied to an empty table.
+/// Keys that end differently in the topics and in the database: the records of each key, applied one
+/// after the other to an empty table. A value that an update leaves out stays as it was.
 pub fn diverged(rehearsal: &Rehearsal) -> BTreeSet<(String, i64)> {
     let columns = row::tables();
-    let mut folded: BTreeMap<(String, i64), Option<Digest>> = BTreeMap::new();
+    let mut folded: BTreeMap<(String, i64), serde_json::Map<String, serde_json::Value>> = BTreeMap::new();
     let mut order: Vec<_> = rehearsal.records.iter().filter(|r| !r.table.is_empty()).collect();
     order.sort_by_key(|record| record.partition); // Stable: as the walk, partition by partition.
     for record in order {
-        let after = record.value.as_ref().and_then(|text| {
-            let value: serde_json::Value = serde_json::from_str(text).unwrap();
-            row::digest(&columns[&record.table], value["after"].as_object()?).ok()
-        });
-        folded.insert((record.table.clone(), record.row_key), after);
+        let at = (record.table.clone(), record.row_key);
+        let value = record.value.as_ref().map_or(json!({}), |text| serde_json::from_str(text).unwrap());
+        let old = folded.remove(&at).unwrap_or_default();
+        let Some(mut row) = value["after"].as_object().cloned() else { continue };
+        for (column, value) in row.iter_mut().filter(|(_, value)| *value == row::LEFT_OUT) {
+            *value = old.get(column).cloned().unwrap_or_else(|| json!("it never came"));
+        }
+        folded.insert(at, row);
     }
     let rows = |table: &String, key| rehearsal.rows_after.get(table).and_then(|rows| rows.get(&key)).copied();
     let keys = rehearsal.rows_after.iter().flat_map(|(t, rows)| rows.keys().map(|key| (t.clone(), *key)));
     let all: BTreeSet<(String, i64)> = folded.keys().cloned().chain(keys).collect();
-    all.into_iter().filter(|at| folded.get(at).copied().flatten() != rows(&at.0, at.1)).collect()
+    let ends = |at: &(String, i64)| folded.get(at).map(|row| row::digest(&columns[&at.0], row).ok());
+    all.into_iter().filter(|at| ends(at) != rows(&at.0, at.1).map(Some)).collect()
 }

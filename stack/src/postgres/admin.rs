@@ -108,11 +108,12 @@ impl Client {
         self.execute(&format!("DROP PUBLICATION IF EXISTS {}", identifier(name))).await
     }
 
-    /// `REPLICA IDENTITY FULL` for a table (`public.orders`).
+    /// `REPLICA IDENTITY FULL` or `DEFAULT` for a table (`public.orders`).
     ///
     /// # Errors
     /// As [`Client::execute`].
-    pub async fn set_replica_identity_full(&self, table: &str) -> Result<()> {
-        self.execute(&format!("ALTER TABLE {} REPLICA IDENTITY FULL", qualified(table))).await
+    pub async fn set_replica_identity(&self, table: &str, full: bool) -> Result<()> {
+        let identity = if full { "FULL" } else { "DEFAULT" };
+        self.execute(&format!("ALTER TABLE {} REPLICA IDENTITY {identity}", qualified(table))).await
     }
 }

@@ -1,7 +1,7 @@
 //! `--as-written`: the snippets of the original README, literally, on the service that each names.
 
 use anyhow::{Context, bail};
-use artifacts::row::tables;
+use artifacts::row::{self, tables};
 use artifacts::snapshot::Role;
 
 use crate::cx::Cx;
@@ -31,7 +31,8 @@ pub(super) async fn recreate_slot(cx: &mut Cx) -> anyhow::Result<()> {
         format!("SELECT * FROM pg_create_logical_replication_slot('{}', 'pgoutput')", names.slot),
         format!("CREATE PUBLICATION {} FOR TABLE public.orders, public.customers", names.publication),
     ];
-    statements.extend(tables().keys().map(|table| format!("ALTER TABLE {table} REPLICA IDENTITY FULL")));
+    let full = tables().into_iter().filter(|(_, columns)| row::is_full(columns));
+    statements.extend(full.map(|(table, _)| format!("ALTER TABLE {table} REPLICA IDENTITY FULL")));
     let (pg, mut failed) = (cx.pg(Role::Old).await?, Vec::new());
     for statement in statements {
         // One session of psql: it goes on after an error.

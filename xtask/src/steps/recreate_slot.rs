@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use artifacts::row::tables;
+use artifacts::row::{self, tables};
 use artifacts::snapshot::Role;
 
 use crate::cx::Cx;
@@ -22,9 +22,9 @@ pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
     }
     let made = cx.keeps("keep-publication") && pg.ensure_publication(&names.publication).await?;
     let identities = pg.replica_identity(&tables()).await?;
-    for table in tables().keys() {
-        if identities.get(table).map(String::as_str) != Some("f") {
-            pg.set_replica_identity_full(table).await?;
+    for (table, columns) in &tables() {
+        if identities.get(table).map(String::as_str) != Some(row::replica_identity(columns)) {
+            pg.set_replica_identity(table, row::is_full(columns)).await?;
         }
     }
     cx.reach("published");

@@ -3,14 +3,14 @@
 use artifacts::Result;
 use artifacts::ledger::{Change, Entry, Fate, Op};
 use artifacts::position::Lsn;
-use artifacts::row::Digest;
+use artifacts::row::{self, Digest};
 use artifacts::summary::{Changes, Summary, Transactions};
 use chrono::TimeDelta;
 use serde_json::json;
 
 use super::{Outcome, PREFIX, Planned, Sim, start};
 use crate::synth::Record;
-use crate::synth::rows::{Event, Row, Version};
+use crate::synth::rows::{Event, Row, Version, key_only};
 
 impl Sim<'_> {
     pub(super) fn run(&mut self, mut group: Vec<Planned>) -> Result<()> {
@@ -120,7 +120,7 @@ impl Sim<'_> {
             }
             return Ok((Some(key), Some(row.digest)));
         }
-        let next = self.version(table, key, row.ver + 1, row.owner, change.id);
+        let next = self.version(table, key, row.ver + 1, row.owner, change.id, Some(&row));
         if committed {
             self.rows.entry(table.to_owned()).or_default().insert(key, next.clone());
             self.emit(table, key, "u", Some(&row), Some(&next), change.id)?;
@@ -132,18 +132,26 @@ impl Sim<'_> {
         let next = self.sequences.entry(table.to_owned()).or_default();
         *next += 1;
         let key = *next;
-        let row = self.version(table, key, 1, owner, change_id);
+        let row = self.version(table, key, 1, owner, change_id, None);
         let digest = row.digest;
         self.rows.entry(table.to_owned()).or_default().insert(key, row);
         (key, digest)
     }
 
-    fn version(&mut self, table: &str, key: i64, ver: u32, owner: u64, change_id: u64) -> Row {
+    fn version(
+        &mut self,
+        table: &str,
+        key: i64,
+        ver: u32,
+        owner: u64,
+        change_id: u64,
+        before: Option<&Row>,
+    ) -> Row {
         let at = artifacts::time::format(self.tick(0));
         let n = self.dice.below(100_000);
         let columns = self.tables.get(table).map(Vec::as_slice).unwrap_or_default();
         let row_size = self.plan.row_size;
-        Version { table, columns, key, ver, owner, change_id, at, n, row_size }.row()
+        Version { table, columns, key, ver, owner, change_id, at, n, row_size, before }.row()
     }
 
     pub(super) fn emit(
@@ -159,7 +167,13 @@ impl Sim<'_> {
             return Ok(());
         }
         let at_ms = self.at_ms();
-        let (before, after) = (before.map(|row| row.json.as_str()), after.map(|row| row.json.as_str()));
+        let full = self.tables.get(table).is_none_or(|columns| row::is_full(columns));
+        let named = before.filter(|_| !full && op == "d").map(|_| key_only(key));
+        let before = before.filter(|_| full).map(|row| row.json.as_str()).or(named.as_deref());
+        let sent =
+            |row: &'_ Row| row.without_body.as_ref().filter(|_| op == "u").unwrap_or(&row.json).clone();
+        let after = after.map(sent);
+        let after = after.as_deref();
         let (xid, lsn, last_commit) = (self.xid as u32, self.lsn, self.last_commit);
         let value = Event { table, op, before, after, xid, lsn, last_commit, at_ms }.json();
         let record = Record {

@@ -79,16 +79,18 @@ impl Look<'_> {
         let columns = self.columns(table_of(self.prefix, line.topic)?);
         let (key, value) = self.decoder.sides(line.key, line.value).ok()?;
         let key = key.as_deref().map(serde_json::from_str::<Row<'_>>).transpose().ok()?;
-        let event = event::parse(value.as_deref(), columns);
+        let key = key.and_then(|key| event::key(&key, columns));
+        let event = event::parse(value.as_deref(), columns, key);
         event.op?;
-        Some((key.and_then(|key| event::key(&key, columns)), event))
+        Some((key, event))
     }
 
     fn row(&self, line: &Line<'_>) -> Result<(Option<i64>, RowEvent), String> {
         let Some(table) = table_of(self.prefix, line.topic) else { return Err(String::new()) };
         let columns = self.columns(table);
         let key = line.key.and_then(|key| serde_json::from_str::<Row<'_>>(key).ok());
-        Ok((key.and_then(|key| event::key(&key, columns)), event::parse(line.value, columns)))
+        let key = key.and_then(|key| event::key(&key, columns));
+        Ok((key, event::parse(line.value, columns, key)))
     }
 
     fn columns(&self, table: &str) -> &[Column] {
