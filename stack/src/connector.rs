@@ -107,5 +107,8 @@ mod tests {
             assert_eq!(url, "http://127.0.0.1:8081/apis/registry/v2");
             assert!(!avro.contains_key(&format!("{side}.converter.schemas.enable")));
         }
+        for config in [json, avro] {
+            assert_eq!(crate::converters::ignored(&config).unwrap(), []);
+        }
     }
 }

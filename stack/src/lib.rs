@@ -7,6 +7,7 @@ mod backend;
 mod command;
 pub mod connect;
 pub mod connector;
+pub mod converters;
 mod daemon;
 pub mod doctor;
 mod engine;

@@ -44,7 +44,7 @@ pub(crate) fn dispatch() -> anyhow::Result<Outcome> {
         match cli.command {
             Command::Upgrade(args) => upgrade::run(args, Signals::limited()?).await,
             Command::Step(command) => step::run(runs::found(command)?, Signals::limited()?).await,
-            Command::Doctor(args) => doctor::run(&args),
+            Command::Doctor(args) => doctor::run(&args).await,
             Command::Ps(args) => ps::run(&args),
             Command::Down(args) => down::run(&args).await,
             Command::Decommission(args) => decommission::run(&args),
