@@ -34,7 +34,7 @@ pub use engine::Engine;
 pub use error::{Error, Result};
 pub use lock::StackLock;
 pub use progress::line as say;
-pub use provision::{chromium, npm};
+pub use provision::{DuckDb, chromium, duckdb, npm};
 pub use state::{Secrets, Transfer};
 
 /// The folder that holds what was provisioned, shared by all stacks of this user.

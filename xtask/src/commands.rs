@@ -1,5 +1,6 @@
 //! One module per command; this one chooses.
 
+mod bench;
 mod ci;
 mod compare;
 mod completions;
@@ -62,6 +63,7 @@ pub(crate) fn dispatch() -> anyhow::Result<Outcome> {
             Command::Runs(args) => runs::list(&args),
             Command::SelfTest(args) => self_test::run(&args).await,
             Command::Synth(args) => synth::run(&args).await,
+            Command::Bench(args) => bench::run(&args, Signals::listen()?).await,
             Command::Images(args) => images::run(&args).await,
             Command::Compare(args) => compare::run(&args),
             Command::Screenshots(args) => screenshots::run(&args).await,

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use around::{
-    Compare, Destructive, Down, DropSlot, Events, Images, Logs, Look, Name, Runs, Screenshots, SelfTest,
-    Server, Shell, Slots, Synth,
+    Bench, Compare, Destructive, Down, DropSlot, Events, Images, Logs, Look, Name, Runs, Screenshots,
+    SelfTest, Server, Shell, Slots, Synth,
 };
 
 use crate::steps::StepCommand;
@@ -98,6 +98,9 @@ pub(crate) enum Command {
     /// Write a synthetic run directory of any size: events in Debezium's format, a matching ledger
     #[command(after_help = "Example: cargo xtask synth --events 1000000 --out /tmp/synthetic")]
     Synth(Synth),
+    /// Measure this program and what it is compared with on the same data; prints a Markdown table
+    #[command(after_help = "Example: cargo xtask bench --quick")]
+    Bench(Bench),
     /// Build the images of the compose stack where none can be pulled
     #[command(after_help = "Example: cargo xtask images --offline")]
     Images(Images),

@@ -7,9 +7,11 @@
 mod browser;
 mod checked;
 pub(crate) mod docker;
+mod duckdb;
 mod jars;
 mod postgres;
 mod system;
+mod wheel;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -30,6 +32,7 @@ use crate::state::{PostgresTools, Tools};
 
 pub use browser::{chromium, npm};
 pub(crate) use checked::differences;
+pub use duckdb::{DuckDb, duckdb};
 pub(crate) use jars::Jars;
 pub(crate) use postgres::{MAJORS, Source};
 pub(crate) use system::{Need, available, free_bytes, has_proc, remedy, require};

@@ -96,12 +96,17 @@ async fn all(ground: &Ground, args: &Ci) -> anyhow::Result<Count> {
         let mut unit = ground.cargo(&["test", "--workspace", "--quiet", "--no-fail-fast"]);
         total.add(tests(ground, "unit, property and golden tests", &mut unit).await?);
         browser(ground, &mut total).await?;
-        let start = Instant::now();
-        let mut self_test = ground.command(XTASK, &["self-test", "--events", "100000"]);
-        let caught = ground.ends(&mut self_test).await?;
-        told("self-test on a synthetic run", caught, start);
-        total.add(Count::one(caught));
-        ignored(ground, args.full, &mut total).await?;
+        let own: [(&str, &[&str]); 2] = [
+            ("self-test on a synthetic run", &["self-test", "--events", "100000"]),
+            ("a quick measurement", &["bench", "--quick"]),
+        ];
+        for (what, words) in own {
+            let start = Instant::now();
+            let passed = ground.ends(&mut ground.command(XTASK, words)).await?;
+            told(what, passed, start);
+            total.add(Count::one(passed));
+        }
+        ignored(ground, &mut total).await?;
     }
     let mut e2e = vec!["test", "--package", "xtask", "--test", "e2e", "--", "--test-threads=1"];
     e2e.extend(args.full.then_some("--include-ignored"));
@@ -148,7 +153,7 @@ async fn browser(ground: &Ground, total: &mut Count) -> anyhow::Result<()> {
 }
 
 /// The tests that `cargo test` alone leaves out because they need real components.
-async fn ignored(ground: &Ground, full: bool, total: &mut Count) -> anyhow::Result<()> {
+async fn ignored(ground: &Ground, total: &mut Count) -> anyhow::Result<()> {
     let start = Instant::now();
     let mut up = ground.command(XTASK, &["up", "--changes", "0", "--name", STACK]);
     let up = ground.ends(&mut up).await?;
@@ -162,11 +167,6 @@ async fn ignored(ground: &Ground, full: bool, total: &mut Count) -> anyhow::Resu
     let words = ["test", "--package", "stack", "--quiet", "--no-fail-fast", "--"];
     let mut stack = ground.cargo(&[&words[..], &["--ignored", "--test-threads=1"]].concat());
     total.catch_up(tests(ground, "stack on real components", &mut stack).await?);
-    if full {
-        let words = ["test", "--package", "report", "--test", "measure", "--", "--ignored", "--exact"];
-        let mut measure = ground.cargo(&[&words[..], &["--nocapture", "measure"]].concat());
-        total.catch_up(tests(ground, "time and memory of a verdict", &mut measure).await?);
-    }
     Ok(())
 }
 

@@ -16,7 +16,8 @@ pub(crate) async fn run(args: &Synth) -> anyhow::Result<Outcome> {
     if let Some(parent) = parent {
         std::fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
     }
-    let (plan, out) = (Plan::of_events(args.events, args.seed), args.out.clone());
+    let plan = Plan { rebase: args.without.is_none(), ..Plan::of_events(args.events, args.seed) };
+    let out = args.out.clone();
     let run = tokio::task::spawn_blocking(move || synth::write(&plan, &out)).await??;
     console::say("synthetic: nothing ran, so there are no logs and no outputs of commands");
     console::data(&run.root().display().to_string());

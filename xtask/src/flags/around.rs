@@ -166,9 +166,23 @@ pub(crate) struct Synth {
     /// The run directory to make
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
+    /// A safeguard to leave out: every change behind the cut is then missing
+    #[arg(long, value_name = "SAFEGUARD", value_parser = ["rebase-offsets"])]
+    pub(crate) without: Option<String>,
     /// Seed of every random decision
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole::<u64>, allow_negative_numbers = true)]
     pub(crate) seed: u64,
+}
+
+/// Flags of `bench`.
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// 200,000 events, three times each, instead of up to 10,000,000 and five times
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Install nothing: leave out what is compared with when it is missing
+    #[arg(long)]
+    pub(crate) no_install: bool,
 }
 
 /// Flags of `compare`.

@@ -12,7 +12,7 @@ use crate::tidy;
 /// Names the file that the tests write to, a command a line.
 pub(super) const TYPED: &str = "PG_CDC_TYPED";
 /// Run by `ci` itself.
-const OURS: [&str; 2] = ["ci", "tidy"];
+const OURS: [&str; 3] = ["bench", "ci", "tidy"];
 /// What a test may choose as it likes: how much is done, where, and in which form it is told.
 const FREE: [&str; 11] =
     ["name", "run", "out", "changes", "events", "seed", "rate", "clients", "keep_up", "yes", "json"];
