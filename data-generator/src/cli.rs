@@ -54,7 +54,7 @@ pub(crate) struct Options {
     /// Concurrent clients, one connection each.
     #[arg(long, value_name = "C", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1000))]
     clients: u32,
-    /// Changes per transaction: 1 to T at random.
+    /// Changes per transaction: 1 to T at random; a statement that changes several rows counts as one.
     #[arg(long, value_name = "T", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     tx_size: u32,
     /// Weights of inserts, updates and deletes.
@@ -188,7 +188,7 @@ pub(crate) fn show(summary: &Summary) {
     let text = format!(
         "changes acknowledged  {}\nchanges refused       {}\nchanges unknown       {}\n\
          rows not found        {}\n\
-         transactions          {} acknowledged, {} refused, {} unknown\n\
+         transactions          {} acknowledged, {} refused ({} rolled back on purpose), {} unknown\n\
          changes per second    {:.0} over {:.1} s\n\
          latency (ms)          p50 {:.2}, p90 {:.2}, p99 {:.2}, max {:.2}\n\
          reconnects            {}\n",
@@ -198,6 +198,7 @@ pub(crate) fn show(summary: &Summary) {
         summary.untouched,
         transactions.acknowledged,
         transactions.refused,
+        transactions.rolled_back,
         transactions.unknown,
         summary.changes_per_second,
         summary.elapsed_s,

@@ -16,7 +16,7 @@ use crate::pace::Pacer;
 use crate::plan::{Kind, Planner};
 use crate::rows::{Outcome, Rows};
 use crate::session::Session;
-use crate::statements::{Answer, Planned};
+use crate::statements::{Answer, Plan, Planned};
 use crate::{Error, Level, Stop, Tally};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -106,18 +106,18 @@ impl Client {
             return Ok(false);
         }
         self.last_tx += 1;
-        let changes = self.planner.plan(&mut self.rows, self.last_tx, &self.wanted);
-        if let Some(due) = shared.pacer.turn(changes.len())
+        let plan = self.planner.plan(&mut self.rows, self.last_tx, &self.wanted);
+        if let Some(due) = shared.pacer.turn(plan.changes.len())
             && shared.stop.before(due, Level::Finish).await
         {
             return Ok(false);
         }
         let Some(session) = self.connected().await else { return Ok(false) };
         let begun = Instant::now();
-        let outcome = self.transact(&session, &changes).await?;
-        shared.tally.add(&changes, &outcome, begun.elapsed());
-        self.rows.settle(&changes, &outcome);
-        self.follow(session, &changes, outcome).await
+        let outcome = self.transact(&session, &plan).await?;
+        shared.tally.add(&plan, &outcome, begun.elapsed());
+        self.rows.settle(&plan.changes, &outcome);
+        self.follow(session, &plan.changes, outcome).await
     }
 
     /// Takes the connection, made anew if it is lost; none when the end has come first.
@@ -160,24 +160,28 @@ impl Client {
     }
 
     /// Makes the changes and writes down their fate.
-    async fn transact(&self, session: &Session, changes: &[Planned]) -> Result<Outcome, Error> {
+    async fn transact(&self, session: &Session, plan: &Plan) -> Result<Outcome, Error> {
         let tx = format!("c{}-{}", self.number, self.last_tx);
         self.write(&Entry::Invoke {
             tx: tx.clone(),
             t: now(),
             phase: self.shared.phase,
             lsn_floor: self.lsn_floor,
-            changes: changes.iter().map(noted).collect(),
+            changes: plan.changes.iter().map(noted).collect(),
         })?;
-        let outcome = match self.bounded(session.perform(changes)).await {
+        let outcome = match self.bounded(session.perform(plan)).await {
             // COMMIT was not sent: whatever has happened, nothing of it exists.
             Err(fault) => Outcome::Refused(fault),
             Ok((xid, answers)) => {
                 self.write(&returned(&tx, xid, &answers))?;
-                match self.bounded(session.commit()).await {
-                    Ok(()) => Outcome::Committed(answers),
-                    Err(fault) if fault.refused => Outcome::Refused(fault),
-                    Err(fault) => Outcome::Unknown(fault),
+                if plan.rolled_back {
+                    Outcome::Refused(Fault::ours("rolled back on purpose"))
+                } else {
+                    match self.bounded(session.commit()).await {
+                        Ok(()) => Outcome::Committed(answers),
+                        Err(fault) if fault.refused => Outcome::Refused(fault),
+                        Err(fault) => Outcome::Unknown(fault),
+                    }
                 }
             }
         };

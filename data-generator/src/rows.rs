@@ -113,7 +113,9 @@ impl Rows {
     pub(crate) fn settle(&mut self, changes: &[Planned], outcome: &Outcome) {
         match outcome {
             Outcome::Committed(answers) => {
-                for (change, answer) in changes.iter().zip(answers) {
+                for (change, answer) in
+                    changes.iter().zip(answers).filter(|(change, _)| !change.leaves_nothing)
+                {
                     self.committed(change, answer.as_ref());
                 }
             }

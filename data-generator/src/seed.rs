@@ -1,5 +1,6 @@
 //! The rows that are there before the connector starts.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use artifacts::ledger::Entry;
@@ -15,9 +16,12 @@ use crate::statements::Table;
 
 /// Rows per statement.
 const CHUNK: u64 = 5_000;
+/// One in so many rows is changed again, and one in twice as many twice.
+const CHANGED_IN: usize = 10;
 
-/// Fills the empty tables with `rows` rows each (version 1, change id 0; order n belongs to customer n)
-/// in one transaction, and begins the ledger with its header and one entry per row.
+/// Fills the empty tables with `rows` rows each (change id 0; order n belongs to customer n) and changes
+/// some of them once or twice more, in one transaction, and begins the ledger with its header and one
+/// entry per row.
 /// The contents depend on `seed` alone; every fiftieth row is large enough to be stored out of line.
 ///
 /// # Errors
@@ -59,8 +63,14 @@ async fn fill(config: &Config, ledger: &Ledger, seed: u64, rows: u64) -> Result<
         let orders = insert_orders(&client, seed, first, &customers).await.map_err(refused)?;
         let documents = insert_documents(&client, seed, first, last).await.map_err(refused)?;
         for (table, rows) in Table::ALL.into_iter().zip([customers, orders, documents]) {
-            for (key, row) in rows {
-                ledger.write(&Entry::Seed { table: table.name().into(), key: key.into(), row })?;
+            let mut rows: BTreeMap<i32, (u32, Digest)> =
+                rows.into_iter().map(|(key, row)| (key, (1, row))).collect();
+            for (ver, every) in [(2, CHANGED_IN), (3, 2 * CHANGED_IN)] {
+                let changed = change(&client, table, &rows, every).await.map_err(refused)?;
+                rows.extend(changed.into_iter().map(|(key, row)| (key, (ver, row))));
+            }
+            for (key, (ver, row)) in rows {
+                ledger.write(&Entry::Seed { table: table.name().into(), key: key.into(), ver, row })?;
             }
         }
         first = last + 1;
@@ -124,6 +134,23 @@ async fn insert_documents(
          FROM generate_series($3::bigint, $4::bigint) AS g ORDER BY g RETURNING id, {digest}"
     );
     keys(&client.query(&sql, &[&salt(seed), &&NASTY[..], &(first as i64), &(last as i64)]).await?)
+}
+
+/// Raises the version of one in `every` rows.
+async fn change(
+    client: &Client,
+    table: Table,
+    rows: &BTreeMap<i32, (u32, Digest)>,
+    every: usize,
+) -> Result<Vec<(i32, Digest)>, Fault> {
+    let digest = digest_sql(&tables()[table.name()]);
+    let sql = format!(
+        "UPDATE {} SET ver = ver + 1, updated_at = updated_at + interval '1 second' WHERE id = ANY($1) \
+         RETURNING id, {digest}",
+        table.name()
+    );
+    let ids: Vec<i32> = rows.keys().copied().skip(every - 1).step_by(every).collect();
+    keys(&client.query(&sql, &[&ids]).await?)
 }
 
 fn salt(seed: u64) -> i64 {

@@ -11,7 +11,7 @@ use tokio_postgres::types::{PgLsn, ToSql};
 use tokio_postgres::{Client, Config, NoTls, Row};
 
 use crate::fault::Fault;
-use crate::statements::{Answer, Planned, Statement, texts};
+use crate::statements::{Answer, Plan, Planned, Statement, texts};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -58,25 +58,28 @@ impl Session {
         self.client.is_closed()
     }
 
-    async fn run(&self, what: Statement, values: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>, Fault> {
-        Ok(self.client.query_opt(&self.prepared[what as usize], values).await?)
+    async fn run(&self, what: Statement, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Fault> {
+        Ok(self.client.query(&self.prepared[what as usize], values).await?)
     }
 
     /// Begins a transaction and makes its changes, all in one go: the next statement is sent
     /// before the last has answered. Gives the transaction id, and what each change returned.
-    pub(crate) async fn perform(&self, changes: &[Planned]) -> Result<(String, Vec<Option<Answer>>), Fault> {
+    pub(crate) async fn perform(&self, plan: &Plan) -> Result<(String, Vec<Option<Answer>>), Fault> {
         let begin = (Statement::Begin, Vec::new());
-        let all = changes.iter().map(|c| (c.statement, c.values.iter().map(|v| v.sql()).collect()));
+        let all = plan.steps.iter().map(|s| (s.statement, s.values.iter().map(|v| v.sql()).collect()));
         let sent = std::iter::once(begin).chain(all);
-        let rows =
+        let given =
             in_order(sent.map(async |(what, values): (_, Vec<_>)| self.run(what, &values).await)).await;
-        let mut answers = Vec::with_capacity(changes.len());
-        for row in rows.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().skip(1) {
-            answers.push(row.as_ref().map(answer).transpose()?);
+        let given = given.into_iter().skip(1).collect::<Result<Vec<_>, _>>()?;
+        let (mut answers, mut changes) = (Vec::with_capacity(plan.changes.len()), plan.changes.as_slice());
+        for (step, rows) in plan.steps.iter().zip(&given) {
+            let (made, rest) = changes.split_at(step.changes);
+            changes = rest;
+            answers.extend(answered(step.statement, made, rows)?);
         }
         let xid = match answers.iter().flatten().next() {
             Some(answer) => answer.xid.clone(),
-            None => match self.run(Statement::Xid, &[]).await? {
+            None => match self.run(Statement::Xid, &[]).await?.first() {
                 Some(row) => row.try_get(0)?,
                 None => return Err(Fault::ours("the server gave no transaction id")),
             },
@@ -91,6 +94,31 @@ impl Session {
     pub(crate) async fn rollback(&self) -> Result<(), Fault> {
         self.run(Statement::Rollback, &[]).await.map(drop)
     }
+}
+
+/// What the rows of a statement say of each of its changes. What leaves nothing has no answer.
+fn answered(statement: Statement, changes: &[Planned], rows: &[Row]) -> Result<Vec<Option<Answer>>, Fault> {
+    if let (Statement::RenumberOrder, [row]) = (statement, rows) {
+        let new = answer(row)?;
+        let (key, digest): (i32, String) = (row.try_get(4)?, row.try_get(5)?);
+        let gone =
+            Answer { key: key.into(), row: Digest::try_from(digest).map_err(Fault::ours)?, ..new.clone() };
+        return Ok(vec![Some(gone), Some(new)]);
+    }
+    let found = rows.iter().map(answer).collect::<Result<Vec<_>, _>>()?;
+    let of = |change: &Planned| -> Result<Option<Answer>, Fault> {
+        for (answer, row) in found.iter().zip(rows) {
+            let same = match change.key {
+                Some(key) => answer.key == key,
+                None => changes.len() == 1 || row.try_get::<_, i64>(4)? == change.id as i64,
+            };
+            if same {
+                return Ok((!change.leaves_nothing).then(|| answer.clone()));
+            }
+        }
+        Ok(None)
+    };
+    changes.iter().map(of).collect()
 }
 
 fn answer(row: &Row) -> Result<Answer, Fault> {

@@ -67,8 +67,8 @@ impl State {
     fn fold(&mut self, entry: Entry, open: &mut Open) {
         match entry {
             Entry::Header { seed, .. } => self.seed = Some(seed),
-            Entry::Seed { table, key, .. } => {
-                self.live.entry(table).or_default().insert(key, 1);
+            Entry::Seed { table, key, ver, .. } => {
+                self.live.entry(table).or_default().insert(key, ver);
             }
             Entry::Invoke { tx, changes, .. } => {
                 if let Some((client, number)) = parse(&tx) {
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_ledger_folds_into_its_live_rows() {
-        let seed = |key| Entry::Seed { table: TABLE.into(), key, row: Digest([0; 16]) };
+        let seed = |key| Entry::Seed { table: TABLE.into(), key, ver: 1, row: Digest([0; 16]) };
         let mut entries = vec![seed(1), seed(2), seed(3), seed(4)];
         entries.extend([invoke("c1-1", 1, Op::Create, None, 1), returned("c1-1", Some(9), 1), ok("c1-1")]);
         entries.extend([invoke("c1-2", 3, Op::Update, Some(1), 2), returned("c1-2", Some(1), 1), ok("c1-2")]);
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn an_unknown_fate_retires_the_row_until_it_is_settled() {
-        let seed = Entry::Seed { table: TABLE.into(), key: 1, row: Digest([0; 16]) };
+        let seed = Entry::Seed { table: TABLE.into(), key: 1, ver: 1, row: Digest([0; 16]) };
         let lost = Entry::Info { tx: "c1-1".into(), t: now(), error: "x".into() };
         let mut entries =
             vec![seed, invoke("c1-1", 1, Op::Update, Some(1), 2), returned("c1-1", Some(1), 1), lost];

@@ -32,6 +32,9 @@ pub(crate) enum Statement {
     Begin,
     Commit,
     Rollback,
+    Savepoint,
+    RollbackTo,
+    Release,
     Xid,
     /// change id, name, email, note
     InsertCustomer,
@@ -57,9 +60,18 @@ pub(crate) enum Statement {
     RewriteDocument,
     /// id, ver
     DeleteDocument,
+    /// change ids, customers, amounts, states, payloads
+    InsertOrders,
+    /// change ids, ids, vers, emails
+    UpdateCustomers,
+    /// ids, vers
+    DeleteOrders,
+    /// change id, id, ver
+    RenumberOrder,
 }
 
-/// The texts, in the order of [`Statement`]. A row is written only at the version that its owner
+/// The texts, in the order of [`Statement`]. Each gives what [`Answer`] is made of, where several rows are
+/// inserted their change ids as well, and where a key changes the old key and the old row. A row is written only at the version that its owner
 /// knows, so that a row somebody else has changed counts as not touched.
 pub(crate) fn texts() -> Vec<String> {
     let tables = tables();
@@ -76,6 +88,9 @@ pub(crate) fn texts() -> Vec<String> {
         "BEGIN".into(),
         "COMMIT".into(),
         "ROLLBACK".into(),
+        "SAVEPOINT odd".into(),
+        "ROLLBACK TO SAVEPOINT odd".into(),
+        "RELEASE SAVEPOINT odd".into(),
         "SELECT pg_current_xact_id()::text".into(),
         format!(
             "INSERT INTO public.customers (name, email, note, {columns}) VALUES ($2, $3, $4, {fresh}) {customer}"
@@ -97,6 +112,27 @@ pub(crate) fn texts() -> Vec<String> {
         format!("UPDATE public.documents SET {stamp}, title = $4 {here} {document}"),
         format!("UPDATE public.documents SET {stamp}, title = $4, body = $5 {here} {document}"),
         format!("DELETE FROM public.documents WHERE id = $1 AND ver = $2 {document}"),
+        format!(
+            "INSERT INTO public.orders (change_id, customer_id, amount, status, payload, ver, updated_at) \
+             SELECT a, b, c::numeric, d, e, 1, clock_timestamp() \
+             FROM unnest($1::bigint[], $2::int[], $3::text[], $4::text[], $5::text[]) AS n(a, b, c, d, e) \
+             {order}, change_id"
+        ),
+        format!(
+            "UPDATE public.customers SET ver = ver + 1, change_id = a, updated_at = clock_timestamp(), email = d \
+             FROM unnest($1::bigint[], $2::int[], $3::int[], $4::text[]) AS n(a, b, c, d) \
+             WHERE id = b AND ver = c {customer}"
+        ),
+        format!(
+            "DELETE FROM public.orders USING unnest($1::int[], $2::int[]) AS n(a, b) \
+             WHERE id = a AND ver = b {order}"
+        ),
+        format!(
+            "UPDATE public.orders SET id = nextval('public.orders_id_seq'), ver = 1, change_id = $1, \
+             updated_at = clock_timestamp() FROM (SELECT id AS old_id, {} AS old_row FROM public.orders \
+             WHERE id = $2 AND ver = $3 FOR UPDATE) AS old WHERE id = old_id {order}, old_id, old_row",
+            digest_sql(&tables[Table::Orders.name()])
+        ),
     ]
 }
 
@@ -106,6 +142,9 @@ pub(crate) enum Value {
     Int(i32),
     Long(i64),
     Text(Option<String>),
+    Ints(Vec<i32>),
+    Longs(Vec<i64>),
+    Texts(Vec<Option<String>>),
 }
 
 impl Value {
@@ -114,12 +153,15 @@ impl Value {
             Self::Int(n) => n,
             Self::Long(n) => n,
             Self::Text(text) => text,
+            Self::Ints(list) => list,
+            Self::Longs(list) => list,
+            Self::Texts(list) => list,
         }
     }
 }
 
-/// A change of one row, ready to be sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A change of one row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Planned {
     /// Unique in the ledger.
     pub(crate) id: u64,
@@ -131,8 +173,48 @@ pub(crate) struct Planned {
     pub(crate) ver: u32,
     /// The customer of an order.
     pub(crate) customer: Option<i64>,
+    /// It finds no row, or is rolled back to a savepoint: meant so.
+    pub(crate) leaves_nothing: bool,
+}
+
+impl Planned {
+    pub(crate) fn insert(id: u64, table: Table) -> Self {
+        Self { id, table, op: Op::Create, key: None, ver: 1, customer: None, leaves_nothing: false }
+    }
+}
+
+/// A statement to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Step {
     pub(crate) statement: Statement,
     pub(crate) values: Vec<Value>,
+    /// How many of the transaction's changes it makes: those that follow on the steps before.
+    pub(crate) changes: usize,
+}
+
+/// A transaction.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Plan {
+    pub(crate) changes: Vec<Planned>,
+    pub(crate) steps: Vec<Step>,
+    /// It ends with ROLLBACK.
+    pub(crate) rolled_back: bool,
+}
+
+impl Plan {
+    pub(crate) fn add(&mut self, changes: Vec<Planned>, statement: Statement, values: Vec<Value>) {
+        self.steps.push(Step { statement, values, changes: changes.len() });
+        self.changes.extend(changes);
+    }
+
+    pub(crate) fn one(&mut self, change: Planned, statement: Statement, values: Vec<Value>) {
+        self.add(vec![change], statement, values);
+    }
+
+    /// A statement that changes no row.
+    pub(crate) fn send(&mut self, statement: Statement) {
+        self.add(Vec::new(), statement, Vec::new());
+    }
 }
 
 /// What RETURNING gave for a row that was touched.

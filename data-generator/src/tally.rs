@@ -7,7 +7,7 @@ use artifacts::ledger::{Op, Phase};
 use serde::{Deserialize, Serialize};
 
 use crate::rows::Outcome;
-use crate::statements::Planned;
+use crate::statements::Plan;
 
 /// Changes per operation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +43,8 @@ pub struct Fates {
     pub acknowledged: u64,
     /// Nothing of them exists.
     pub refused: u64,
+    /// Those among them that were rolled back on purpose.
+    pub rolled_back: u64,
     /// Nobody knows.
     pub unknown: u64,
 }
@@ -72,7 +74,7 @@ pub enum Ended {
     Stopped,
 }
 
-/// What a run did. Rows that were not touched count in `untouched` alone.
+/// What a run did. Rows that were not touched count in `untouched` alone, and nowhere if that was meant.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// Schema version.
@@ -87,7 +89,7 @@ pub struct Summary {
     pub elapsed_s: f64,
     /// Changes that were committed.
     pub acknowledged: Counts,
-    /// Changes of transactions of which nothing exists.
+    /// Changes of transactions of which nothing exists, without those that were rolled back on purpose.
     pub refused: Counts,
     /// Changes of transactions with an unknown fate.
     pub unknown: Counts,
@@ -138,19 +140,23 @@ impl Tally {
         self.seen().reconnects += 1;
     }
 
-    pub(crate) fn add(&self, changes: &[Planned], outcome: &Outcome, took: Duration) {
+    pub(crate) fn add(&self, plan: &Plan, outcome: &Outcome, took: Duration) {
         let mut seen = self.seen();
-        let ops = changes.iter().map(|change| change.op);
+        let ops = plan.changes.iter().map(|change| change.op);
         match outcome {
             Outcome::Committed(answers) => {
                 seen.transactions.acknowledged += 1;
                 seen.latency.add(took);
-                for (op, answer) in ops.zip(answers) {
+                for (change, answer) in plan.changes.iter().zip(answers) {
                     match answer {
-                        Some(_) => seen.acknowledged.add(op),
-                        None => seen.untouched += 1,
+                        Some(_) => seen.acknowledged.add(change.op),
+                        None => seen.untouched += u64::from(!change.leaves_nothing),
                     }
                 }
+            }
+            Outcome::Refused(_) if plan.rolled_back => {
+                seen.transactions.refused += 1;
+                seen.transactions.rolled_back += 1;
             }
             Outcome::Refused(_) => {
                 seen.transactions.refused += 1;

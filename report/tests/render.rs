@@ -197,7 +197,7 @@ fn a_stale_offset_is_marked_in_the_diff() {
     );
     let broken = markdown(&broken(&dir.path().join("broken")));
     assert!(broken.contains("3 values are not as expected"), "{broken}");
-    assert!(broken.contains("+ lsn_proc = 938514624 = 0/37F098C0   # still the old server's"), "{broken}");
+    assert!(broken.contains("+ lsn_proc = 938521904 = 0/37F0B530   # still the old server's"), "{broken}");
 }
 
 /// Looks that saw a failed task are told as well as those that saw it RUNNING.

@@ -290,7 +290,10 @@ fn the_audit_must_agree_with_the_ledger() {
             let known = acknowledged(&run.ledger);
             for entry in &run.ledger {
                 match entry {
-                    Entry::Seed { table, .. } => *count(&mut audit, table, "c") += 1,
+                    Entry::Seed { table, ver, .. } => {
+                        *count(&mut audit, table, "c") += 1;
+                        *count(&mut audit, table, "u") += u64::from(ver - 1);
+                    }
                     Entry::Invoke { changes, .. } => {
                         let done = changes.iter().filter(|change| known.contains_key(&change.id));
                         done.for_each(|c| *count(&mut audit, &c.table, &c.op.to_string()) += 1);

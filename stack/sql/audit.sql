@@ -10,6 +10,11 @@ CREATE OR REPLACE FUNCTION audit.count_change() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog
 AS $$
 BEGIN
+    -- A row that gets a new key is one row less and another one more, as consumers see it.
+    IF TG_OP = 'UPDATE' AND OLD.id <> NEW.id THEN
+        INSERT INTO audit.changes SELECT TG_TABLE_SCHEMA || '.' || TG_TABLE_NAME, unnest(ARRAY['d', 'c']);
+        RETURN NULL;
+    END IF;
     INSERT INTO audit.changes VALUES (
         TG_TABLE_SCHEMA || '.' || TG_TABLE_NAME,
         CASE TG_OP WHEN 'INSERT' THEN 'c' WHEN 'UPDATE' THEN 'u' ELSE 'd' END

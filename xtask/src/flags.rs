@@ -296,7 +296,7 @@ pub(crate) struct WorkloadArgs {
     /// Concurrent clients [default: 4]
     #[arg(long, value_name = "N", value_parser = whole::<u32>, allow_negative_numbers = true)]
     pub(crate) clients: Option<u32>,
-    /// Changes per transaction at most [default: 4]
+    /// Changes per transaction at most; a statement that changes several rows counts as one [default: 4]
     #[arg(long, value_name = "N", value_parser = whole::<u32>, allow_negative_numbers = true)]
     pub(crate) tx_size: Option<u32>,
     /// Weights of insert, update and delete [default: 60:30:10]

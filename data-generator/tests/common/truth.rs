@@ -84,8 +84,8 @@ impl Truth {
             (transaction.has_fate, transaction.committed) = (true, committed);
         };
         match entry {
-            Entry::Seed { table, key, row } => {
-                assert_eq!(self.rows.insert((table, key), (1, row)), None);
+            Entry::Seed { table, key, ver, row } => {
+                assert_eq!(self.rows.insert((table, key), (ver, row)), None);
             }
             Entry::Invoke { tx, phase, changes, .. } => {
                 let client = tx.split('-').next().unwrap().to_owned();

@@ -5,6 +5,9 @@
 //! without a fate is unknown. `settled` decides an unknown one later. Only what `returned` tells
 //! can be expected in the topics: keys of inserts and the rows as RETURNING gave them.
 //!
+//! Changes are told as they are delivered. An update that gives a row a new key is a delete and a create.
+//! What was rolled back to a savepoint has touched no row; a transaction that was rolled back has failed.
+//!
 //! A ledger whose last line is torn (`kill -9`) stays readable: the reader leaves the line out. A
 //! writer that goes on after a torn line first writes `resumed`, which is the only entry that may
 //! follow one.
@@ -36,12 +39,15 @@ pub enum Entry {
         /// Captured tables and their columns.
         tables: Tables,
     },
-    /// A row that was there before the connector started; `ver` is 1, its change id 0.
+    /// A row that was there before the connector started; its change id is 0.
     Seed {
         /// Table.
         table: String,
         /// Primary key.
         key: i64,
+        /// Its version: it was inserted and updated so many times before anyone looked.
+        #[serde(default = "first", skip_serializing_if = "is_first")]
+        ver: u32,
         /// The row.
         row: Digest,
     },
@@ -68,7 +74,7 @@ pub enum Entry {
         xid: String,
         /// Primary keys.
         keys: Vec<Option<i64>>,
-        /// Rows touched: 0 or 1.
+        /// Rows touched: 0 or 1; 0 also for what was rolled back to a savepoint.
         counts: Vec<u32>,
         /// The rows afterwards; for a delete, before it. Null when no row was touched.
         rows: Vec<Option<Digest>>,
@@ -81,7 +87,7 @@ pub enum Entry {
         #[serde(with = "micros")]
         t: Time,
     },
-    /// The server refused: nothing of it exists.
+    /// The server refused, or the client rolled back: nothing of it exists.
     Fail {
         /// The transaction.
         tx: String,
@@ -118,6 +124,15 @@ pub enum Entry {
         /// Bytes of the torn line.
         torn_bytes: u64,
     },
+}
+
+fn first() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_first(ver: &u32) -> bool {
+    *ver == 1
 }
 
 /// A change of one row.
@@ -359,42 +374,4 @@ impl Iterator for Reader {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn fail(tx: &str) -> Entry {
-        Entry::Fail { tx: tx.into(), t: crate::time::now(), sqlstate: None, error: "x".into() }
-    }
-
-    fn read(path: &Path) -> Result<Vec<Entry>> {
-        Reader::open(path)?.map(|r| r.map(|(_, entry)| entry)).collect()
-    }
-
-    #[test]
-    fn a_torn_last_line_is_left_out_and_the_ledger_goes_on() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("ledger.jsonl");
-        Writer::open(&path, 7, Tables::new()).unwrap().write(&fail("c1-1")).unwrap();
-        File::options().append(true).open(&path).unwrap().write_all(br#"{"e":"fa"#).unwrap();
-        assert_eq!(read(&path).unwrap().len(), 2);
-        Writer::open(&path, 7, Tables::new()).unwrap().write(&fail("c1-2")).unwrap();
-        assert_eq!(read(&path).unwrap()[2], fail_like(&read(&path).unwrap()[2], "c1-2"));
-    }
-
-    fn fail_like(entry: &Entry, tx: &str) -> Entry {
-        match entry {
-            Entry::Fail { t, .. } => Entry::Fail { tx: tx.into(), t: *t, sqlstate: None, error: "x".into() },
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn a_corrupt_line_in_the_middle_is_named() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("ledger.jsonl");
-        let mut writer = Writer::open(&path, 7, Tables::new()).unwrap();
-        writer.file.write_all(b"{\"e\":\n").unwrap();
-        writer.write(&fail("c1-1")).unwrap();
-        assert!(read(&path).unwrap_err().to_string().contains("corrupt at line 2"));
-    }
-}
+mod tests;

@@ -154,7 +154,7 @@ pub struct Workload {
     pub duration_s: Option<f64>,
     /// Concurrent clients.
     pub clients: u32,
-    /// Changes per transaction at most.
+    /// Changes per transaction at most; a statement that changes several rows counts as one.
     pub tx_size: u32,
     /// Weights of insert, update and delete.
     pub mix: Mix,

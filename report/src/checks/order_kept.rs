@@ -86,6 +86,8 @@ fn wrong(history: &KeyHistory, event: &Event, highest: (u32, u8), rank: (u32, u8
         return Some((json!({"before_ver": follows}), json!({"before_ver": event.fact.before_ver})));
     }
     let known = |ver: u32| history.expected.iter().any(|wanted| wanted.fact.ver == ver);
-    let jumped = (highest.0.saturating_add(1)..rank.0).find(|ver| !known(*ver));
+    // A row that was changed before anyone looked begins with the version that was found.
+    let first = history.expected.first().map_or(1, |wanted| wanted.fact.ver);
+    let jumped = (highest.0.saturating_add(1).max(first)..rank.0).find(|ver| !known(*ver));
     jumped.map(|ver| (json!({"ver": ver}), json!({"ver": rank.0, "after": highest.0})))
 }

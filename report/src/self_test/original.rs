@@ -73,7 +73,7 @@ impl Event {
     }
 }
 
-/// A change that is known to be committed and touched a row, or a seed row ([`Op::Read`], version 1).
+/// A change that is known to be committed and touched a row, or a seed row ([`Op::Read`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Change {
     pub(super) at: Key,
@@ -190,8 +190,8 @@ fn committed(ledger: &[Entry]) -> (Vec<Change>, BTreeSet<Key>) {
     let mut changes = Vec::new();
     for entry in ledger {
         match entry {
-            Entry::Seed { table, key, .. } => {
-                changes.push(Change { at: (table.clone(), *key), ver: 1, op: Op::Read });
+            Entry::Seed { table, key, ver, .. } => {
+                changes.push(Change { at: (table.clone(), *key), ver: *ver, op: Op::Read });
             }
             Entry::Invoke { tx, changes, .. } => drop(open.insert(tx, (changes, &[], &[]))),
             Entry::Returned { tx, keys, counts, .. } => {

@@ -128,8 +128,13 @@ impl<'a> Sim<'a> {
         for table in sim.names() {
             for _ in 0..plan.seed_rows {
                 let owner = sim.dice.below(CLIENTS);
-                let (key, row) = sim.insert(&table, owner, 0);
-                sim.sink.entry(Entry::Seed { table: table.clone(), key, row })?;
+                let (key, mut row) = sim.insert(&table, owner, 0);
+                // Some were changed several times before anyone looked.
+                let ver = 1 + sim.dice.below(8).saturating_sub(5) as u32;
+                for _ in 1..ver {
+                    row = sim.update(&table, key, 0).unwrap_or(row);
+                }
+                sim.sink.entry(Entry::Seed { table: table.clone(), key, ver, row })?;
             }
         }
         Ok(sim)

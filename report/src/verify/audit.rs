@@ -55,9 +55,14 @@ fn not_taken(cx: &Context) -> Doubt {
     Doubt { evidence, remedy: remedy::rehearse(&cx.run) }
 }
 
-/// How many the ledger allows; seed rows were inserted before anyone looked.
+/// How many the ledger allows; seed rows were inserted, and some updated, before anyone looked.
 fn range(ledger: &Ledger, table: &str, op: Op) -> (u64, u64) {
-    let mut least = if op == Op::Create { ledger.seed_rows.get(table).copied().unwrap_or(0) } else { 0 };
+    let before = match op {
+        Op::Create => ledger.seed_rows.get(table),
+        Op::Update => ledger.seed_updates.get(table),
+        _ => None,
+    };
+    let mut least = before.copied().unwrap_or(0);
     let mut most = 0;
     for phase in [Phase::Before, Phase::After] {
         least += ledger.acknowledged.get(&(phase, table.to_owned(), op)).copied().unwrap_or(0);

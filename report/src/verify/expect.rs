@@ -30,6 +30,8 @@ pub struct Ledger {
     pub indeterminate: BTreeMap<(Phase, String), u64>,
     /// Rows that were there before the connector started, by table.
     pub seed_rows: BTreeMap<String, u64>,
+    /// How often they were updated before the connector started, by table.
+    pub seed_updates: BTreeMap<String, u64>,
     /// Inserts whose key nobody knows, because their transaction broke off: their change ids.
     pub keyless: HashSet<u64>,
     /// Transactions by the fate that their client wrote down, not by what was found out later.
@@ -145,7 +147,7 @@ struct Returned {
 impl Reading<'_> {
     fn take(&mut self, line: u64, entry: Entry) -> Result<()> {
         match entry {
-            Entry::Seed { table, key, row } => self.seed(line, &table, key, row),
+            Entry::Seed { table, key, ver, row } => self.seed(line, &table, key, (ver, row)),
             Entry::Invoke { tx, phase, lsn_floor, changes, .. } => {
                 *self.ledger.tried.entry(phase).or_default() += changes.len() as u64;
                 let name = tx.clone();
@@ -216,12 +218,13 @@ impl Reading<'_> {
         })
     }
 
-    fn seed(&mut self, line: u64, table: &str, key: i64, row: Digest) -> Result<()> {
+    fn seed(&mut self, line: u64, table: &str, key: i64, (ver, row): (u32, Digest)) -> Result<()> {
         *self.ledger.seed_rows.entry(table.to_owned()).or_default() += 1;
+        *self.ledger.seed_updates.entry(table.to_owned()).or_default() += u64::from(ver.saturating_sub(1));
         let fact = Expected {
             change_id: 0,
             op: Op::Read,
-            ver: 1,
+            ver,
             phase: Phase::Before,
             committed: true,
             row: Some(row),

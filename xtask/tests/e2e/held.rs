@@ -22,8 +22,10 @@ fn held_and_counted_twice() {
     // The triggers counted in the same transactions, the rows before the connector as well; they came
     // along to the new server.
     let mut counted: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
-    for table in seeded(&run) {
-        *counted.entry(table).or_default().entry("c".into()).or_default() += 1;
+    for (table, ver) in seeded(&run) {
+        let ops = counted.entry(table).or_default();
+        *ops.entry("c".into()).or_default() += 1;
+        *ops.entry("u".into()).or_default() += u64::from(ver - 1);
     }
     let changes = committed(&run);
     for (_, change) in &changes {

@@ -158,11 +158,13 @@ fn transactions(run: &RunDir) -> Vec<(Phase, String, Change)> {
     done
 }
 
-/// Table of every row that was there before the connector.
-pub(crate) fn seeded(run: &RunDir) -> Vec<String> {
+/// Table and version of every row that was there before the connector.
+pub(crate) fn seeded(run: &RunDir) -> Vec<(String, u32)> {
     let entries = Reader::open(&run.ledger()).unwrap().map(|entry| entry.unwrap().1);
     entries
-        .filter_map(|entry| if let Entry::Seed { table, .. } = entry { Some(table) } else { None })
+        .filter_map(
+            |entry| if let Entry::Seed { table, ver, .. } = entry { Some((table, ver)) } else { None },
+        )
         .collect()
 }
 
