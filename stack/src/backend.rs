@@ -7,21 +7,46 @@ use std::time::Duration;
 
 use artifacts::run::Build;
 use artifacts::snapshot::Role;
+use serde::{Deserialize, Serialize};
 
+use crate::compose::{self, Compose};
 use crate::daemon::{ExitInfo, ServiceStatus};
 use crate::doctor::{self, Check};
 use crate::error::{Error, Result};
+use crate::home::Home;
 use crate::native::Native;
 use crate::observe::Shared;
-use crate::state::{Secrets, Transfer};
+use crate::paths::Paths;
+use crate::state::{self, Secrets, Transfer};
 
 const LONGEST_NAME: usize = 32;
+
+/// Where the components run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Processes on 127.0.0.1.
+    Native,
+    /// Containers of Docker Compose.
+    Compose,
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Native => "native",
+            Self::Compose => "compose",
+        })
+    }
+}
 
 /// Which stack, and what it may do.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Lower-case letters, digits and dashes.
     pub name: String,
+    /// Where a stack runs that is not there yet; one that is there stays where it is.
+    pub kind: Kind,
     /// Missing system packages may be added (as root, on Debian).
     pub install: bool,
     /// 5432, 5433, 9092, 8081 and 8083 instead of free ports.
@@ -60,6 +85,8 @@ pub struct PostgresEndpoint {
     pub host: String,
     /// Port.
     pub port: u16,
+    /// Host and port for the other components.
+    pub inside: (String, u16),
     /// `15.18`
     pub version: String,
 }
@@ -95,7 +122,18 @@ pub struct Stack {
 }
 
 enum Backend {
-    Native(Native),
+    Native(Box<Native>),
+    Compose(Box<Compose>),
+}
+
+/// The same of whichever backend it is.
+macro_rules! of {
+    ($stack:expr, $backend:ident => $work:expr) => {
+        match $stack {
+            Backend::Native($backend) => $work,
+            Backend::Compose($backend) => $work,
+        }
+    };
 }
 
 impl Stack {
@@ -105,13 +143,40 @@ impl Stack {
     /// A name that cannot be a folder's; a state written by a later version of the tool.
     pub fn open(options: Options) -> Result<Self> {
         check_name(&options.name)?;
-        Ok(Self { backend: Backend::Native(Native::open(options)?) })
+        let backend = match Self::kept(&options.name)?.unwrap_or(options.kind) {
+            Kind::Native => Backend::Native(Box::new(Native::open(options)?)),
+            Kind::Compose => Backend::Compose(Box::new(Compose::open(options)?)),
+        };
+        Ok(Self { backend })
     }
 
-    /// `native`
-    pub fn kind(&self) -> &'static str {
+    /// Where the stack of that name runs, or ran last; none when it was never up, or nobody knows any more.
+    ///
+    /// # Errors
+    /// A state written by a later version of the tool.
+    pub fn kept(name: &str) -> Result<Option<Kind>> {
+        let dir = Paths::from_env()?.stack(name);
+        match state::kind(&dir) {
+            // What compose was told is still there.
+            Err(Error::Corrupt { .. }) => Ok(compose::is_of(&dir).then_some(Kind::Compose)),
+            kind => kind,
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.home().options.name
+    }
+
+    fn home(&self) -> &Home {
+        of!(&self.backend, backend => &backend.home)
+    }
+
+    /// Where it runs.
+    pub fn kind(&self) -> Kind {
         match &self.backend {
-            Backend::Native(_) => "native",
+            Backend::Native(_) => Kind::Native,
+            Backend::Compose(_) => Kind::Compose,
         }
     }
 
@@ -123,8 +188,7 @@ impl Stack {
     /// [`Error::Preflight`] when something is missing on this machine; a component that does not
     /// become ready, with the last lines of its log.
     pub async fn up(&mut self, from: u32, to: u32, parts: Parts, observer: &Shared) -> Result<()> {
-        let Backend::Native(native) = &mut self.backend;
-        native.up(from, to, parts, observer).await
+        of!(&mut self.backend, backend => backend.up(from, to, parts, observer).await)
     }
 
     /// Restarts what has died; deletes nothing. A server that was stopped on purpose stays so.
@@ -132,8 +196,7 @@ impl Stack {
     /// # Errors
     /// As [`Stack::up`]; the stack was never up.
     pub async fn ensure_running(&mut self, observer: &Shared) -> Result<()> {
-        let Backend::Native(native) = &mut self.backend;
-        native.ensure_running(observer).await
+        of!(&mut self.backend, backend => backend.ensure_running(observer).await)
     }
 
     /// Starts an empty server of the later version on the second port; the old one goes on.
@@ -141,8 +204,7 @@ impl Stack {
     /// # Errors
     /// As [`Stack::up`]; the stack was never up.
     pub async fn replace_postgres(&mut self, observer: &Shared) -> Result<()> {
-        let Backend::Native(native) = &mut self.backend;
-        native.replace_postgres(observer).await
+        of!(&mut self.backend, backend => backend.replace_postgres(observer).await)
     }
 
     /// Shuts the old server down, makes the new cluster out of its files by pg_upgrade and starts the
@@ -158,8 +220,7 @@ impl Stack {
         logs: &Path,
         observer: &Shared,
     ) -> Result<()> {
-        let Backend::Native(native) = &mut self.backend;
-        native.upgrade_in_place(transfer, logs, observer).await
+        of!(&mut self.backend, backend => backend.upgrade_in_place(transfer, logs, observer).await)
     }
 
     /// Stops the old server and starts the later version on its files: what the original README does for
@@ -168,8 +229,7 @@ impl Stack {
     /// # Errors
     /// [`Error::Component`] with what the server says.
     pub async fn start_on_old_files(&mut self, observer: &Shared) -> Result<()> {
-        let Backend::Native(native) = &mut self.backend;
-        native.start_on_old_files(observer).await
+        of!(&mut self.backend, backend => backend.start_on_old_files(observer).await)
     }
 
     /// Deletes the files of the old server after an upgrade in place; returns how many bytes that
@@ -177,9 +237,8 @@ impl Stack {
     ///
     /// # Errors
     /// There was none, it has not ended well, or the new server does not run.
-    pub fn decommission(&mut self) -> Result<u64> {
-        let Backend::Native(native) = &mut self.backend;
-        native.decommission()
+    pub async fn decommission(&mut self) -> Result<u64> {
+        of!(&mut self.backend, backend => backend.decommission().await)
     }
 
     /// Stops a server by a fast shutdown and, after 90 s, by SIGKILL. Its data stays.
@@ -187,8 +246,7 @@ impl Stack {
     /// # Errors
     /// The stack was never up; a process survives SIGKILL.
     pub async fn stop_postgres(&mut self, role: Role) -> Result<ExitInfo> {
-        let Backend::Native(native) = &mut self.backend;
-        native.stop_postgres(role).await
+        of!(&mut self.backend, backend => backend.stop_postgres(role).await)
     }
 
     /// Starts a server on the data it has.
@@ -196,8 +254,7 @@ impl Stack {
     /// # Errors
     /// There is no such server; it does not become ready.
     pub async fn start_postgres(&mut self, role: Role, observer: &Shared) -> Result<()> {
-        let Backend::Native(native) = &mut self.backend;
-        native.start_postgres(role, observer).await
+        of!(&mut self.backend, backend => backend.start_postgres(role, observer).await)
     }
 
     /// Runs `psql`, `pg_dump`, `pg_dumpall` or `pg_restore` of a server's version against that
@@ -206,8 +263,7 @@ impl Stack {
     /// # Errors
     /// Its exit code is not 0; the message has its last lines and the command.
     pub async fn exec(&self, tool: &str, role: Role, args: &[&str], observer: &Shared) -> Result<String> {
-        let Backend::Native(native) = &self.backend;
-        native.exec(tool, role, args, observer).await
+        of!(&self.backend, backend => backend.exec(tool, role, args, observer).await)
     }
 
     /// Starts a process that belongs to the stack: with a log, and ended by [`Stack::down`].
@@ -222,8 +278,7 @@ impl Stack {
         args: &[String],
         env: &[(String, String)],
     ) -> Result<()> {
-        let Backend::Native(native) = &self.backend;
-        native.spawn(service, program, args, env)
+        self.home().spawn(service, program, args, env)
     }
 
     /// Ends a process: SIGTERM (PostgreSQL: SIGINT), then SIGKILL after the deadline.
@@ -231,26 +286,22 @@ impl Stack {
     /// # Errors
     /// It survives SIGKILL.
     pub async fn stop(&self, service: &str, deadline: Duration) -> Result<ExitInfo> {
-        let Backend::Native(native) = &self.backend;
-        native.stop(service, deadline).await
+        of!(&self.backend, backend => backend.stop(service, deadline).await)
     }
 
     /// A process of the stack; none when it was not started since the last stop.
     pub fn service(&self, name: &str) -> Option<ServiceStatus> {
-        let Backend::Native(native) = &self.backend;
-        native.service(name)
+        of!(&self.backend, backend => backend.service(name))
     }
 
     /// Every process that was started and not stopped, by name.
     pub fn processes(&self) -> Vec<ServiceStatus> {
-        let Backend::Native(native) = &self.backend;
-        native.processes()
+        of!(&self.backend, backend => backend.processes())
     }
 
     /// The last lines of a component's log, without secrets.
     pub fn last_log_lines(&self, service: &str) -> String {
-        let Backend::Native(native) = &self.backend;
-        native.last_log_lines(service)
+        self.home().last_log_lines(service)
     }
 
     /// Where a component logs; the file is there once it was started.
@@ -263,8 +314,8 @@ impl Stack {
     /// # Errors
     /// A file cannot be read or written.
     pub fn collect_logs(&self, dest: &Path) -> Result<()> {
-        let Backend::Native(native) = &self.backend;
-        native.collect_logs(dest)
+        let marks = of!(&self.backend, backend => backend.log_marks());
+        self.home().collect_logs(&marks, dest)
     }
 
     /// Ends every process of the stack, also those that a crash left behind. With `volumes` the
@@ -274,20 +325,17 @@ impl Stack {
     /// # Errors
     /// A process survives SIGKILL; a file cannot be removed.
     pub async fn down(&mut self, volumes: bool) -> Result<Down> {
-        let Backend::Native(native) = &mut self.backend;
-        native.down(volumes).await
+        of!(&mut self.backend, backend => backend.down(volumes).await)
     }
 
     /// What this machine has and lacks. Changes nothing.
-    pub fn doctor(&self) -> Vec<Check> {
-        let Backend::Native(native) = &self.backend;
-        doctor::check(native.paths(), native.options())
+    pub async fn doctor(&self) -> Vec<Check> {
+        doctor::check(&self.home().paths, &self.home().options).await
     }
 
     /// Where the components answer.
     pub fn endpoints(&self) -> Endpoints {
-        let Backend::Native(native) = &self.backend;
-        native.endpoints()
+        of!(&self.backend, backend => backend.endpoints())
     }
 
     /// The version that ZooKeeper answers; none when the stack runs without.
@@ -295,38 +343,32 @@ impl Stack {
     /// # Errors
     /// It does not answer.
     pub async fn zookeeper(&self) -> Result<Option<String>> {
-        let Backend::Native(native) = &self.backend;
-        native.zookeeper().await
+        of!(&self.backend, backend => backend.zookeeper().await)
     }
 
     /// The stack's passwords.
     pub fn secrets(&self) -> &Secrets {
-        let Backend::Native(native) = &self.backend;
-        native.secrets()
+        &self.home().secrets
     }
 
     /// The stack's folder.
     pub fn state_dir(&self) -> &Path {
-        let Backend::Native(native) = &self.backend;
-        native.dir()
+        &self.home().dir
     }
 
     /// The number of the rehearsal on this stack: 1 after the first `up`.
     pub fn generation(&self) -> u64 {
-        let Backend::Native(native) = &self.backend;
-        native.generation()
+        of!(&self.backend, backend => backend.generation())
     }
 
     /// `kafka`, `kafka-connect`, `debezium`, `java`, `postgresql-15`, ... and their versions.
     pub fn versions(&self) -> BTreeMap<String, String> {
-        let Backend::Native(native) = &self.backend;
-        native.versions()
+        of!(&self.backend, backend => backend.versions())
     }
 
     /// `postgresql-15`, ... and the files that its programs were taken from.
     pub fn builds(&self) -> BTreeMap<String, Vec<Build>> {
-        let Backend::Native(native) = &self.backend;
-        native.builds()
+        of!(&self.backend, backend => backend.builds())
     }
 }
 

@@ -60,6 +60,7 @@ pub(crate) struct Command {
     tags: Vec<(&'static str, String)>,
     clean: bool,
     undisturbed: bool,
+    with_stderr: bool,
     cwd: Option<PathBuf>,
     user: Option<User>,
 }
@@ -82,6 +83,7 @@ impl Command {
             tags: Vec::new(),
             clean: false,
             undisturbed: false,
+            with_stderr: false,
             cwd: None,
             user: None,
         }
@@ -99,8 +101,9 @@ impl Command {
         self
     }
 
-    /// Marks it as a process of a stack; see [`crate::daemon`].
-    pub(crate) fn tags(mut self, tags: [(&'static str, String); 2]) -> Self {
+    /// Adds variables that are shown to nobody: passwords, and what marks it as a process of a stack; see
+    /// [`crate::daemon`].
+    pub(crate) fn tags(mut self, tags: impl IntoIterator<Item = (&'static str, String)>) -> Self {
         self.tags.extend(tags);
         self
     }
@@ -139,6 +142,12 @@ impl Command {
         self
     }
 
+    /// What it writes to stderr is part of its answer.
+    pub(crate) fn with_stderr(mut self) -> Self {
+        self.with_stderr = true;
+        self
+    }
+
     /// Runs it and returns what it wrote to stdout (an undisturbed one to stderr as well); it is
     /// killed at the deadline, and when this future is dropped.
     ///
@@ -171,7 +180,8 @@ impl Command {
                 last_lines(&String::from_utf8_lossy(&text), TAIL_LINES),
             ));
         }
-        Ok(String::from_utf8_lossy(&stdout).into_owned())
+        let answer = if self.with_stderr { &text } else { &stdout };
+        Ok(String::from_utf8_lossy(answer).into_owned())
     }
 
     /// The end of a command that is killed at the deadline.

@@ -390,7 +390,7 @@ fn kill_group(leader: Process) {
 }
 
 /// Memory of a process and its children.
-fn memory(process: Process) -> u64 {
+pub(crate) fn memory(process: Process) -> u64 {
     let children = procfs::all().into_iter().filter(|p| p.parent() == Some(process.pid));
     let family = std::iter::once(process).chain(children);
     family.filter_map(|p| p.pss_bytes().or_else(|| p.rss_bytes())).sum()

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::backend::Options;
+use crate::compose::Docker;
 use crate::paths::{Paths, is_root};
 use crate::provision::{self, Jars, MAJORS, Need, STATE_BYTES, Source};
 
@@ -34,7 +35,7 @@ pub enum Level {
 }
 
 /// Looks at everything.
-pub(crate) fn check(paths: &Paths, options: &Options) -> Vec<Check> {
+pub(crate) async fn check(paths: &Paths, options: &Options) -> Vec<Check> {
     let kafka = Jars::kafka().home(paths);
     let default: Vec<Source> = MAJORS[..2].iter().filter_map(|major| Source::of(*major).ok()).collect();
     let complete = kafka.exists() && default.iter().all(|source| source.is_there(paths));
@@ -60,7 +61,18 @@ pub(crate) fn check(paths: &Paths, options: &Options) -> Vec<Check> {
             Err(e) => Check { name, level: Level::Warn, found: e.to_string(), remedy: None },
         });
     }
+    checks.push(docker().await);
     checks
+}
+
+/// Only asked for by `--stack compose`.
+async fn docker() -> Check {
+    let (level, found) = match Docker::find().await {
+        Ok(_) => (Level::Ok, crate::compose::choose().await.1),
+        Err(e) => (Level::Warn, e.cause()),
+    };
+    let remedy = (level == Level::Warn).then(|| "only needed for --stack compose".to_owned());
+    Check { name: "Docker".into(), level, found, remedy }
 }
 
 impl Check {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::command::{Command, SHORT};
+use crate::compose::Docker;
 use crate::daemon::{Daemons, Spec};
 use crate::error::{Error, Result};
 use crate::lock::FileLock;
@@ -32,7 +32,7 @@ impl Engine {
     /// # Errors
     /// [`Error::Preflight`] when there is none and this is not root on Debian; it does not start.
     pub async fn get(dir: &Path) -> Result<Self> {
-        if answers(&[]).await.is_ok() {
+        if Docker::find().await.is_ok() {
             return Ok(Self { env: Vec::new(), _lock: None });
         }
         if !is_root() {
@@ -77,7 +77,9 @@ impl Engine {
             ("DOCKER_CONFIG", home.join("config").display().to_string()),
             ("PATH", path),
         ];
-        daemons.ready(SERVICE, "dockerd answers", READY, &Silent, || answers(&env)).await?;
+        let docker = Docker::of(home.join("usr/bin"), &env);
+        let ask = || async { docker.answers().await.map_err(|e| e.cause()) };
+        daemons.ready(SERVICE, "dockerd answers", READY, &Silent, ask).await?;
         Ok(Self { env, _lock: Some(lock) })
     }
 
@@ -96,14 +98,4 @@ impl Engine {
         daemons.sweep(None).await?;
         Ok(())
     }
-}
-
-/// Whether an engine and compose v2 answer.
-async fn answers(env: &[(&'static str, String)]) -> std::result::Result<(), String> {
-    for words in [&["compose", "version"][..], &["version"]] {
-        let ask = Command::new("docker").args(words);
-        let ask = env.iter().fold(ask, |ask, (name, value)| ask.env(name, value));
-        ask.run("asking for a Docker engine", SHORT, &Silent).await.map_err(|e| e.cause())?;
-    }
-    Ok(())
 }

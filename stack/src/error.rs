@@ -100,6 +100,14 @@ impl Error {
         text.lines().next().unwrap_or_default().to_owned()
     }
 
+    /// The last line that a failed command has said; else the first line of what went wrong.
+    pub(crate) fn said(&self) -> String {
+        match self {
+            Self::Command { tail, .. } => tail.lines().last().unwrap_or_default().trim().to_owned(),
+            other => other.cause(),
+        }
+    }
+
     /// Whether something is missing on this machine: exit code 3 of the command line.
     pub fn is_preflight(&self) -> bool {
         matches!(self, Self::Preflight { .. })

@@ -4,7 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::backend::Parts;
-use crate::command::{Command, DOWNLOAD, SHORT, find_program};
+use crate::command::{Command, DOWNLOAD, SHORT};
+use crate::compose::Docker;
 use crate::error::{Error, Result};
 use crate::observe::{Shared, silent};
 use crate::paths::{Paths, is_root};
@@ -12,7 +13,7 @@ use crate::progress::Task;
 use crate::provision::{Need, Provision, require, short_hash};
 use crate::state::Tools;
 
-const VERSIONS: &str = include_str!("../compose/.env");
+pub(crate) const VERSIONS: &str = include_str!("../compose/.env");
 const RELEASE: &str = "bookworm";
 /// Java, and the libraries that PostgreSQL is linked with.
 const PACKAGES: &str = "openjdk-17-jre-headless,libicu72,libldap-2.5-0,libpq5,libxml2,libxslt1.1,\
@@ -42,8 +43,7 @@ struct Image {
 fn images() -> Vec<Image> {
     let [old, new] = ["POSTGRES_OLD", "POSTGRES_NEW"].map(version);
     let (kafka, debezium) = (version("CONFLUENT"), version("DEBEZIUM"));
-    let image =
-        |name: String, target, program| Image { name: format!("pg-cdc-offline/{name}"), target, program };
+    let image = |name: String, target, program| Image { name: format!("{OFFLINE}{name}"), target, program };
     vec![
         image(format!("kafka:{kafka}"), "kafka", "java"),
         image(format!("kafka-connect:{kafka}-{debezium}"), "kafka-connect", "java"),
@@ -51,6 +51,22 @@ fn images() -> Vec<Image> {
         image(format!("postgres:{new}"), "postgres-new", "postgres"),
         image(format!("pg-upgrade:{old}-{new}"), "pg-upgrade", "pg_upgrade"),
         image("data-generator:1".into(), "data-generator", "data-generator"),
+    ]
+}
+
+/// Begins the names of images that were built here.
+pub(crate) const OFFLINE: &str = "pg-cdc-offline/";
+
+/// What an upgrade with containers needs: Kafka, Kafka Connect, the old and the new PostgreSQL.
+pub(crate) fn needed(offline: bool) -> [String; 4] {
+    let [old, new, kafka, debezium] = ["POSTGRES_OLD", "POSTGRES_NEW", "CONFLUENT", "DEBEZIUM"].map(version);
+    let [of_kafka, of_connect, of_postgres] =
+        if offline { [OFFLINE; 3] } else { ["confluentinc/cp-", "pg-cdc/", ""] };
+    [
+        format!("{of_kafka}kafka:{kafka}"),
+        format!("{of_connect}kafka-connect:{kafka}-{debezium}"),
+        format!("{of_postgres}postgres:{old}"),
+        format!("{of_postgres}postgres:{new}"),
     ]
 }
 
@@ -67,7 +83,7 @@ pub fn names() -> Vec<String> {
 pub async fn build_offline(generator: &Path, install: bool) -> Result<Vec<String>> {
     let (paths, observer) = (Paths::from_env()?, silent());
     let provision = Provision { paths: &paths, install, observer: &observer };
-    answering(&observer).await?;
+    Docker::find().await?;
     let majors = ["POSTGRES_OLD", "POSTGRES_NEW"].map(|name| major(version(name)));
     let tools = provision.tools(&majors, Parts::default()).await?;
     let base = base(&provision).await?;
@@ -110,21 +126,9 @@ fn docker(args: &[&str]) -> Command {
     Command::new("docker").args(args)
 }
 
-/// # Errors
-/// No engine answers.
-async fn answering(observer: &Shared) -> Result<()> {
-    let remedy = "start it, or set DOCKER_HOST to one";
-    if find_program("docker").is_none() {
-        return Err(Error::preflight("docker is not installed", "install a Docker engine"));
-    }
-    let ask = docker(&["version", "--format", "{{.Server.Version}}"]);
-    let answer = ask.run("asking for a Docker engine", SHORT, &**observer).await;
-    answer.map(drop).map_err(|e| Error::preflight(format!("no Docker engine answers: {}", e.cause()), remedy))
-}
-
 /// The image of the base, made when it is not there.
 async fn base(provision: &Provision<'_>) -> Result<String> {
-    let name = format!("pg-cdc-offline/base:{RELEASE}-{}", short_hash(PACKAGES));
+    let name = format!("{OFFLINE}base:{RELEASE}-{}", short_hash(PACKAGES));
     let observer = &**provision.observer;
     if docker(&["image", "inspect", &name]).run("looking for the base", SHORT, observer).await.is_ok() {
         return Ok(name);
@@ -198,13 +202,13 @@ async fn fill(
 }
 
 /// A line of `compose/.env`.
-fn version(name: &str) -> &'static str {
+pub(crate) fn version(name: &str) -> &'static str {
     let value = |line: &'static str| line.strip_prefix(name)?.strip_prefix('=');
     VERSIONS.lines().find_map(value).unwrap_or_default()
 }
 
 /// `15.18-bookworm` is 15.
-fn major(version: &str) -> u32 {
+pub(crate) fn major(version: &str) -> u32 {
     version.split('.').next().and_then(|major| major.parse().ok()).unwrap_or_default()
 }
 

@@ -5,6 +5,7 @@
 
 mod backend;
 mod command;
+mod compose;
 pub mod connect;
 pub mod connector;
 pub mod converters;
@@ -12,9 +13,11 @@ mod daemon;
 pub mod doctor;
 mod engine;
 mod error;
+mod home;
 pub mod images;
 pub mod kafka;
 mod lock;
+mod logs;
 mod native;
 pub mod observe;
 mod paths;
@@ -28,7 +31,8 @@ mod rest;
 mod state;
 pub mod wait;
 
-pub use backend::{Down, Endpoints, Options, Parts, PostgresEndpoint, Stack};
+pub use backend::{Down, Endpoints, Kind, Options, Parts, PostgresEndpoint, Stack};
+pub use compose::choose;
 pub use daemon::{ExitInfo, ServiceStatus};
 pub use engine::Engine;
 pub use error::{Error, Result};

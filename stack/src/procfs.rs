@@ -102,6 +102,11 @@ impl Process {
         fs::read_link(format!("/proc/{}/cwd", self.pid)).ok()
     }
 
+    /// The control groups that it is in: of a container's, its id is part of their names.
+    pub(crate) fn cgroup(self) -> String {
+        fs::read_to_string(format!("/proc/{}/cgroup", self.pid)).unwrap_or_default()
+    }
+
     /// Its command line, on one line and cut to 120 characters; its name where there is none.
     pub(crate) fn command(self) -> String {
         let line = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();

@@ -6,14 +6,16 @@ use std::path::{Path, PathBuf};
 use artifacts::run::Build;
 use artifacts::snapshot::Role;
 use rand::distr::{Alphanumeric, SampleString};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::backend::Kind;
 use crate::command::Command;
 use crate::error::{Error, Result};
 use crate::paths::write_file;
 use crate::ports::Ports;
 
-const SCHEMA: &str = "1.0";
+pub(crate) const SCHEMA: &str = "1.0";
 const PASSWORD_CHARS: usize = 24;
 
 /// `state.json`.
@@ -21,8 +23,8 @@ const PASSWORD_CHARS: usize = 24;
 pub(crate) struct State {
     /// Schema version.
     pub(crate) schema: String,
-    /// `native`.
-    pub(crate) kind: String,
+    /// Native.
+    pub(crate) kind: Kind,
     /// Counts the rehearsals since the stack was made.
     pub(crate) generation: u64,
     /// Major version before.
@@ -164,7 +166,7 @@ impl State {
     pub(crate) fn new(from: u32, to: u32, ports: Ports, locale: String, tools: Tools) -> Self {
         Self {
             schema: SCHEMA.into(),
-            kind: "native".into(),
+            kind: Kind::Native,
             generation: 0,
             from,
             to,
@@ -177,41 +179,66 @@ impl State {
         }
     }
 
-    /// Reads the file; none when there is none.
-    ///
-    /// # Errors
-    /// Corrupt, or written by a later, incompatible version of the tool.
-    pub(crate) fn read(dir: &Path) -> Result<Option<Self>> {
-        let path = Self::path(dir);
-        let Some(text) = read_if_there(&path)? else { return Ok(None) };
-        let value: serde_json::Value = serde_json::from_str(&text).map_err(|e| Error::corrupt(&path, e))?;
-        let schema = value.get("schema").and_then(|v| v.as_str()).unwrap_or_default().to_owned();
-        if !schema.is_empty() && schema.split('.').next() != SCHEMA.split('.').next() {
-            return Err(Error::Refused(format!(
-                "{} has schema {schema}, this tool reads {SCHEMA}: use the version of the tool that wrote it, \
-                 or remove the folder",
-                path.display()
-            )));
-        }
-        serde_json::from_value(value).map(Some).map_err(|e| Error::corrupt(&path, e))
-    }
-
     /// Writes the file whole or not at all.
     ///
     /// # Errors
     /// The file cannot be written.
     pub(crate) fn write(&self, dir: &Path) -> Result<()> {
-        let path = Self::path(dir);
-        let text = serde_json::to_string_pretty(self).map_err(|e| Error::corrupt(&path, e))?;
-        write_file(&path, &(text + "\n"), 0o644)
+        write(dir, self)
     }
 
     /// Ports of every stack below a state root but one.
     pub(crate) fn ports_of_others(stacks: &Path, but: &Path) -> Vec<u16> {
         let Ok(entries) = std::fs::read_dir(stacks) else { return Vec::new() };
         let others = entries.flatten().map(|e| e.path()).filter(|path| path != but);
-        others.filter_map(|dir| Self::read(&dir).ok().flatten()).flat_map(|s| s.ports.all()).collect()
+        let ports = |dir: PathBuf| {
+            let value: serde_json::Value =
+                serde_json::from_slice(&std::fs::read(Self::path(&dir)).ok()?).ok()?;
+            serde_json::from_value::<Ports>(value.get("ports")?.clone()).ok()
+        };
+        others.filter_map(ports).flat_map(|ports| ports.all()).collect()
     }
+}
+
+/// The backend whose state a folder holds; none when there is none.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn kind(dir: &Path) -> Result<Option<Kind>> {
+    #[derive(Deserialize)]
+    struct Of {
+        kind: Kind,
+    }
+    Ok(read::<Of>(dir)?.map(|of| of.kind))
+}
+
+/// Reads what a backend remembers; none when there is nothing.
+///
+/// # Errors
+/// Corrupt, or written by a later, incompatible version of the tool.
+pub(crate) fn read<T: DeserializeOwned>(dir: &Path) -> Result<Option<T>> {
+    let path = State::path(dir);
+    let Some(text) = read_if_there(&path)? else { return Ok(None) };
+    let value: serde_json::Value = serde_json::from_str(&text).map_err(|e| Error::corrupt(&path, e))?;
+    let schema = value.get("schema").and_then(|v| v.as_str()).unwrap_or_default().to_owned();
+    if !schema.is_empty() && schema.split('.').next() != SCHEMA.split('.').next() {
+        return Err(Error::Refused(format!(
+            "{} has schema {schema}, this tool reads {SCHEMA}: use the version of the tool that wrote it, \
+             or remove the folder",
+            path.display()
+        )));
+    }
+    serde_json::from_value(value).map(Some).map_err(|e| Error::corrupt(&path, e))
+}
+
+/// Writes what a backend remembers, whole or not at all.
+///
+/// # Errors
+/// The file cannot be written.
+pub(crate) fn write(dir: &Path, state: &impl Serialize) -> Result<()> {
+    let path = State::path(dir);
+    let text = serde_json::to_string_pretty(state).map_err(|e| Error::corrupt(&path, e))?;
+    write_file(&path, &(text + "\n"), 0o644)
 }
 
 /// The passwords of a stack: random, the same for both databases. It has no `Debug`.
@@ -265,7 +292,7 @@ pub(crate) fn pgpass(dir: &Path) -> PathBuf {
     dir.join("pgpass")
 }
 
-fn read_if_there(path: &Path) -> Result<Option<String>> {
+pub(crate) fn read_if_there(path: &Path) -> Result<Option<String>> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -298,11 +325,11 @@ mod tests {
     fn a_torn_state_is_corrupt_and_a_later_one_refused() {
         let dir = tempfile::tempdir().unwrap();
         let write = |text: &str| std::fs::write(State::path(dir.path()), text).unwrap();
-        assert!(State::read(dir.path()).unwrap().is_none());
+        assert!(read::<State>(dir.path()).unwrap().is_none());
         write(r#"{"schema": "1.0", "kind"#);
-        assert!(matches!(State::read(dir.path()), Err(Error::Corrupt { .. })));
+        assert!(matches!(read::<State>(dir.path()), Err(Error::Corrupt { .. })));
         write(r#"{"schema": "2.3"}"#);
-        let message = State::read(dir.path()).unwrap_err().to_string();
+        let message = read::<State>(dir.path()).unwrap_err().to_string();
         assert!(message.contains("has schema 2.3, this tool reads 1.0"), "{message}");
     }
 }

@@ -94,7 +94,7 @@ async fn linked_files_are_those_of_one_server_only() {
     let mut stack = Lab::up("test-link").await;
     connect(&stack, Role::Old, observer.clone()).await.execute("CREATE TABLE kept (id int)").await.unwrap();
     let port = stack.endpoints().postgres(Role::Old).unwrap().port;
-    assert!(stack.decommission().is_err(), "nothing was upgraded");
+    assert!(stack.decommission().await.is_err(), "nothing was upgraded");
     for _ in 0..2 {
         stack.upgrade_in_place(Transfer::Link, logs.path(), &observer).await.unwrap();
         kill_9(&stack, "postgres-new");
@@ -107,8 +107,8 @@ async fn linked_files_are_those_of_one_server_only() {
     assert_eq!(endpoints.postgres(Role::New).unwrap().port, port);
     let refused = stack.start_postgres(Role::Old, &observer).await.unwrap_err().to_string();
     assert!(refused.contains("the same files"), "{refused}");
-    stack.decommission().unwrap();
-    assert!(stack.decommission().unwrap_err().to_string().contains("removed already"));
+    stack.decommission().await.unwrap();
+    assert!(stack.decommission().await.unwrap_err().to_string().contains("removed already"));
     connect(&stack, Role::New, observer.clone()).await.execute("SELECT FROM kept").await.unwrap();
 
     // As an interrupted pg_upgrade --link leaves it.

@@ -27,11 +27,12 @@ mod upgrade;
 use std::time::Duration;
 
 use clap::Parser;
-use stack::Stack;
+use stack::{Kind, Stack};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::exit::Outcome;
-use crate::flags::{Cli, Command, Ports, StackArgs};
+use crate::console;
+use crate::exit::{Outcome, Usage};
+use crate::flags::{Cli, Command, Ports, StackArgs, StackKind};
 use crate::tidy;
 
 /// Time to say in the evidence that a signal came.
@@ -48,7 +49,7 @@ pub(crate) fn dispatch() -> anyhow::Result<Outcome> {
             Command::Doctor(args) => doctor::run(&args).await,
             Command::Ps(args) => ps::run(&args),
             Command::Down(args) => down::run(&args).await,
-            Command::Decommission(args) => decommission::run(&args),
+            Command::Decommission(args) => decommission::run(&args).await,
             Command::Status(args) => status::show(&args).await,
             Command::Ping(args) => ping::run(&args).await,
             Command::Logs(args) => logs::run(&args).await,
@@ -77,10 +78,40 @@ pub(crate) fn dispatch() -> anyhow::Result<Outcome> {
     outcome
 }
 
-/// Opens the named stack; starts nothing.
+/// Opens the named stack; starts nothing. One that is there stays where it is.
 fn open_stack(args: &StackArgs) -> anyhow::Result<Stack> {
+    let asked = match args.stack {
+        StackKind::Auto => None,
+        StackKind::Native => Some(Kind::Native),
+        StackKind::Compose => Some(Kind::Compose),
+    };
+    if let (Some(asked), Some(kept)) = (asked, Stack::kept(&args.name)?)
+        && asked != kept
+    {
+        let name = &args.name;
+        let text = format!(
+            "--stack {asked}: the stack '{name}' is {kept}; take another --name, or remove it with: \
+             cargo xtask down --volumes --name {name}"
+        );
+        return Err(Usage(text).into());
+    }
+    open_as(args, asked.unwrap_or(Kind::Native))
+}
+
+/// The same for commands that begin a rehearsal: says where a stack goes that may be anywhere, and why.
+async fn choose_stack(args: &StackArgs) -> anyhow::Result<Stack> {
+    if args.stack != StackKind::Auto || Stack::kept(&args.name)?.is_some() {
+        return open_stack(args);
+    }
+    let (kind, why) = stack::choose().await;
+    console::say(&format!("the stack '{}' is {kind}: {why}", args.name));
+    open_as(args, kind)
+}
+
+fn open_as(args: &StackArgs, kind: Kind) -> anyhow::Result<Stack> {
     Ok(Stack::open(stack::Options {
         name: args.name.clone(),
+        kind,
         install: !args.no_install,
         standard_ports: args.ports == Ports::Standard,
     })?)
@@ -88,7 +119,9 @@ fn open_stack(args: &StackArgs) -> anyhow::Result<Stack> {
 
 /// Opens a stack by its name, for commands that install and start nothing.
 fn open_named(name: &str) -> anyhow::Result<Stack> {
-    Ok(Stack::open(stack::Options { name: name.into(), install: false, standard_ports: false })?)
+    let options =
+        stack::Options { name: name.into(), kind: Kind::Native, install: false, standard_ports: false };
+    Ok(Stack::open(options)?)
 }
 
 /// SIGINT and SIGTERM, listened to from the start of the program.

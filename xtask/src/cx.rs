@@ -130,7 +130,7 @@ pub(crate) enum Who {
     Writer,
 }
 
-/// How one of the three roles connects to one of the databases of a stack.
+/// How one of the three roles reaches one of the databases of a stack.
 pub(crate) fn login(stack: &Stack, database: &str, role: Role, who: Who) -> anyhow::Result<postgres::Login> {
     let endpoints = stack.endpoints();
     let server = endpoints
@@ -142,9 +142,14 @@ pub(crate) fn login(stack: &Stack, database: &str, role: Role, who: Who) -> anyh
         Who::Debezium => (postgres::DEBEZIUM_ROLE, &secrets.debezium),
         Who::Writer => (postgres::WRITER_ROLE, &secrets.app_writer),
     };
+    // The connector is a component of the stack, everybody else a process of this machine.
+    let (host, port) = match who {
+        Who::Debezium => server.inside.clone(),
+        Who::Superuser | Who::Writer => (server.host.clone(), server.port),
+    };
     Ok(postgres::Login {
-        host: server.host.clone(),
-        port: server.port,
+        host,
+        port,
         user: user.into(),
         password: password.clone(),
         database: database.into(),

@@ -138,10 +138,12 @@ pub(crate) struct StackArgs {
 /// Where the components run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum StackKind {
-    /// Native: the only backend so far
+    /// Where the stack is already; else compose when a Docker engine answers and has the images, else native
     Auto,
     /// Processes on 127.0.0.1
     Native,
+    /// Containers of Docker Compose, published on 127.0.0.1
+    Compose,
 }
 
 /// How ports are chosen.

@@ -3,8 +3,8 @@
 use artifacts::row;
 use artifacts::run::Run;
 use artifacts::snapshot::Role;
-use stack::Stack;
 use stack::postgres::ADD_COLUMN_SQL;
+use stack::{Kind, Stack};
 
 use crate::console;
 use crate::generator;
@@ -21,8 +21,16 @@ const IN_PLACE: [&str; 7] = [
     "{psql} -c ANALYZE",
 ];
 
-const ON_OLD_FILES: [&str; 2] =
-    ["kill -INT {old-pid}  # fast shutdown of PostgreSQL {from}", "{start-new} on {old-data}"];
+/// The same in containers.
+const IN_PLACE_BY_COMPOSE: [&str; 5] = [
+    "docker kill --signal INT postgres  # fast shutdown of PostgreSQL {from}",
+    "docker compose run --rm pg-upgrade --retain --check{link}",
+    "docker compose run --rm pg-upgrade --retain{link}",
+    "{start-new}",
+    "{psql} -c ANALYZE",
+];
+
+const ON_OLD_FILES: [&str; 2] = ["stop PostgreSQL {from}", "{start-new} on its files"];
 const PAUSE: [&str; 2] = ["curl -X PUT {connector}/pause", "curl {connector}/status"];
 const RESET: [&str; 1] = ["curl -X DELETE {connector}/offsets"];
 
@@ -37,14 +45,17 @@ pub(crate) fn one(step: &Step, info: &Run, stack: &Stack) {
     let why = skipped.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
     console::data(&format!("# {:02} {}{why}", step.no(), step.name));
     if skipped.is_none() {
-        commands(step, info).iter().for_each(|command| console::data(&fill(command, step.role, info, stack)));
+        commands(step, info, stack.kind())
+            .iter()
+            .for_each(|command| console::data(&fill(command, step.role, info, stack)));
     }
 }
 
 /// The commands of a step as this run does it.
-fn commands(step: &Step, info: &Run) -> &'static [&'static str] {
+fn commands(step: &Step, info: &Run, kind: Kind) -> &'static [&'static str] {
     match step.name {
         "upgrade-database" if !info.keeps("pg-upgrade") => &ON_OLD_FILES,
+        "upgrade-database" if info.option == "a" && kind == Kind::Compose => &IN_PLACE_BY_COMPOSE,
         "upgrade-database" if info.option == "a" => &IN_PLACE,
         "stop-connector" if !info.keeps("stop-connector") => &PAUSE,
         "rebase-offsets" if info.offsets == "reset" => &RESET,
@@ -94,6 +105,7 @@ fn fill(command: &str, role: Role, info: &Run, stack: &Stack) -> String {
         ("{old-pid}", format!("\"$(head -1 {}/postmaster.pid)\"", data(Role::Old))),
         ("{old-data}", data(Role::Old)),
         ("{new-data}", data(Role::New)),
+        ("{link}", link.into()),
         ("{from}", info.from.to_string()),
         ("{database}", names.database.clone()),
         ("{slot}", names.slot.clone()),

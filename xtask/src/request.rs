@@ -9,9 +9,7 @@ use artifacts::{RunDir, SCHEMA, row, time};
 use stack::Stack;
 
 use crate::exit::Usage;
-use crate::flags::{
-    Format, Kafka, LsnCase, Offsets, RehearsalArgs, StackArgs, Transfer, UpgradeOption, WorkloadArgs,
-};
+use crate::flags::{Format, Kafka, LsnCase, Offsets, RehearsalArgs, Transfer, UpgradeOption, WorkloadArgs};
 use crate::{machine, project, steps};
 
 const MAJORS: [u32; 4] = [15, 16, 17, 18];
@@ -20,7 +18,7 @@ const DEFAULT_CHANGES: u64 = 5000;
 const CURRENT: &str = "current-run";
 
 /// What is asked for, with the defaults filled in.
-pub(crate) fn new_run(args: &RehearsalArgs, stack: &StackArgs) -> anyhow::Result<Run> {
+pub(crate) fn new_run(args: &RehearsalArgs, stack: &Stack) -> anyhow::Result<Run> {
     let (from, to) = (args.from.unwrap_or(15), args.to.unwrap_or(16));
     for major in [from, to] {
         if !MAJORS.contains(&major) {
@@ -45,7 +43,7 @@ pub(crate) fn new_run(args: &RehearsalArgs, stack: &StackArgs) -> anyhow::Result
         to,
         transfer: transfer(args)?,
         lsn_case: flag(lsn_case(args)?),
-        stack: StackName { name: stack.name.clone(), kind: "native".into() },
+        stack: StackName { name: stack.name().into(), kind: stack.kind().to_string() },
         kafka: flag(args.kafka.unwrap_or(Kafka::Kraft)),
         format: flag(args.format.unwrap_or(Format::Json)),
         names: names(1),
@@ -294,13 +292,11 @@ pub(crate) mod tests {
         new_run(&RehearsalArgs { without, ..Default::default() }, &stack()).unwrap()
     }
 
-    fn stack() -> StackArgs {
-        StackArgs {
-            stack: crate::flags::StackKind::Auto,
-            name: "lab".into(),
-            no_install: false,
-            ports: crate::flags::Ports::Auto,
-        }
+    fn stack() -> Stack {
+        let name = "test-of-requests".to_owned();
+        let options =
+            stack::Options { name, kind: stack::Kind::Native, install: false, standard_ports: false };
+        Stack::open(options).unwrap()
     }
 
     #[test]

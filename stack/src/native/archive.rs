@@ -7,15 +7,14 @@ use std::time::Duration;
 use artifacts::run_dir::SUMS;
 
 use super::{CONNECT, KAFKA, Native, first_signal, jvm};
-use crate::backend::Options;
-use crate::daemon::Daemons;
+use crate::backend::{Kind, Options};
 use crate::error::{Error, Result};
+use crate::home::Home;
 use crate::observe::silent;
 use crate::paths::{Paths, create_dir, remove_dir};
-use crate::ports::{Ports, Reserved};
 use crate::progress::{self, Task};
 use crate::provision::{self, CLASSES, Provision, short_hash};
-use crate::state::{Secrets, State, Tools};
+use crate::state::{State, Tools};
 
 /// Writing an archive takes seconds.
 const STOP: Duration = Duration::from_secs(120);
@@ -47,10 +46,10 @@ async fn make(provision: &Provision<'_>, tools: &Tools, folder: &Path) -> Result
     let unfinished = provision.unfinished("classes")?;
     let archives = unfinished.path().join("archives");
     create_dir(&archives)?;
-    let native = throw_away(provision.paths, unfinished.path(), &archives, tools).await?;
+    let native = throw_away(provision.paths, unfinished.path(), &archives, tools)?;
     native.start_warm(&silent()).await?;
     for service in [CONNECT, KAFKA] {
-        native.daemons.stop(service, first_signal(service), STOP).await?;
+        native.home.daemons.stop(service, first_signal(service), STOP).await?;
         let archive = PathBuf::from(jvm::archive(&archives, service));
         if !archive.exists() {
             return Err(Error::Refused(format!("Java did not write {}", archive.display())));
@@ -64,26 +63,13 @@ async fn make(provision: &Provision<'_>, tools: &Tools, folder: &Path) -> Result
 }
 
 /// A stack that nobody sees, in a temporary folder.
-async fn throw_away(paths: &Paths, dir: &Path, archives: &Path, tools: &Tools) -> Result<Native> {
-    let taken = State::ports_of_others(&paths.state.join("stacks"), dir);
-    let mut reserved = Reserved::default();
-    let ports = Ports::settle(None, false, false, &taken, &mut reserved, |_| false)?;
-    Ok(Native {
-        paths: paths.clone(),
-        options: Options { name: "classes".into(), install: false, standard_ports: false },
-        dir: dir.into(),
-        daemons: Daemons::new(dir),
-        // Those of the stacks with ZooKeeper start without: only Connect is the same.
-        state: Some(State::new(
-            0,
-            0,
-            ports,
-            "C".into(),
-            Tools { zookeeper: None, registry: None, ..tools.clone() },
-        )),
-        secrets: Secrets::random(),
-        secrets_lost: false,
-        reserved,
-        record: Some(archives.into()),
-    })
+fn throw_away(paths: &Paths, dir: &Path, archives: &Path, tools: &Tools) -> Result<Native> {
+    let options =
+        Options { name: "classes".into(), kind: Kind::Native, install: false, standard_ports: false };
+    let mut home = Home::in_folder(paths.clone(), options, dir)?;
+    let ports = home.settle_ports(None, false, false, |_, _| false)?;
+    // Those of the stacks with ZooKeeper start without: only Connect is the same.
+    let tools = Tools { zookeeper: None, registry: None, ..tools.clone() };
+    let state = Some(State::new(0, 0, ports, "C".into(), tools));
+    Ok(Native { home, state, record: Some(archives.into()) })
 }

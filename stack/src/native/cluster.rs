@@ -44,9 +44,9 @@ impl Native {
     /// Deletes what the role had and makes, starts and fills an empty cluster.
     pub(super) async fn fresh_postgres(&self, role: Role, observer: &Shared) -> Result<()> {
         let service = service_of(role);
-        self.daemons.stop(&service, first_signal(&service), STOP).await?;
-        self.daemons.sweep(Some(&service)).await?;
-        self.clear_log(&service);
+        self.home.daemons.stop(&service, first_signal(&service), STOP).await?;
+        self.home.daemons.sweep(Some(&service)).await?;
+        self.home.clear_log(&service);
         // The servers of a pair agree: without checksums, which initdb makes by default from 18 on.
         self.init(role, &without_checksums(major_of(self.state()?, role)), observer).await?;
         self.run_postgres(role, observer).await?;
@@ -55,7 +55,7 @@ impl Native {
 
     /// The folder of a cluster: `data`, and nothing that outlives it.
     pub(super) fn cluster(&self, role: Role) -> PathBuf {
-        self.dir.join("postgres").join(role.to_string())
+        self.home.dir.join("postgres").join(role.to_string())
     }
 
     /// An empty cluster in place of what the role had.
@@ -67,7 +67,7 @@ impl Native {
         create_dir(home)?;
         give_to(home, user)?;
         let password = home.join("password");
-        write_file(&password, &self.secrets.postgres, 0o600)?;
+        write_file(&password, &self.home.secrets.postgres, 0o600)?;
         give_to(&password, user)?;
         let data = home.join("data");
         let initdb = tools
@@ -78,7 +78,7 @@ impl Native {
             .args([format!("--pwfile={}", password.display())])
             .args([format!("--pgdata={}", data.display())])
             .args(layout);
-        let initdb = initdb.cwd(home).user(user).tags(self.daemons.tags(&format!("initdb-{role}")));
+        let initdb = initdb.cwd(home).user(user).tags(self.home.daemons.tags(&format!("initdb-{role}")));
         let result = initdb.run(&format!("initdb of the {role} server"), SHORT, &**observer).await;
         fs::remove_file(&password).map_err(Error::io("remove", &password))?;
         result?;
@@ -94,21 +94,21 @@ impl Native {
     /// Starts the server on the data it has and waits for an answer.
     pub(super) async fn run_postgres(&self, role: Role, observer: &Shared) -> Result<()> {
         let service = service_of(role);
-        if self.daemons.find(&service).is_none() {
-            self.daemons.sweep(Some(&service)).await?;
+        if self.home.daemons.find(&service).is_none() {
+            self.home.daemons.sweep(Some(&service)).await?;
             let home = self.cluster(role);
             // After a crash its process may still be a zombie, which PostgreSQL takes for alive.
             let _ = fs::remove_file(home.join("data/postmaster.pid"));
             self.spawn_postgres(role, &home)?;
         }
         let what = format!("{service} answers SELECT 1");
-        self.daemons.ready(&service, &what, READY, &**observer, || self.ask(role, "SELECT 1")).await
+        self.home.daemons.ready(&service, &what, READY, &**observer, || self.ask(role, "SELECT 1")).await
     }
 
     /// Starts the program of a server's version on the files of a cluster.
     pub(super) fn spawn_postgres(&self, role: Role, home: &Path) -> Result<()> {
         let (port, tools) = (port_of(self.state()?, role), self.tools_of(role)?);
-        self.daemons.spawn(&Spec {
+        self.home.daemons.spawn(&Spec {
             service: service_of(role),
             program: tools.bindir.join("postgres"),
             args: vec!["-D".into(), home.join("data").display().to_string(), "-p".into(), port.to_string()],
@@ -131,7 +131,7 @@ impl Native {
     /// One statement on a connection of its own.
     async fn ask(&self, role: Role, statement: &str) -> std::result::Result<(), String> {
         let mut config = tokio_postgres::Config::new();
-        config.host("127.0.0.1").user("postgres").password(&self.secrets.postgres).dbname("postgres");
+        config.host("127.0.0.1").user("postgres").password(&self.home.secrets.postgres).dbname("postgres");
         config.port(self.state().map(|s| port_of(s, role)).map_err(|e| e.to_string())?);
         config.connect_timeout(Duration::from_secs(5));
         let (client, connection) = config.connect(NoTls).await.map_err(|e| reason(&e))?;

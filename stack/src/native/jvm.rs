@@ -41,7 +41,7 @@ impl Native {
     pub(super) async fn start_warm(&self, observer: &Shared) -> Result<()> {
         let state = self.state()?;
         // Connect first: it reads its plugins while Kafka's folder is being formatted.
-        if self.daemons.find(CONNECT).is_none() {
+        if self.home.daemons.find(CONNECT).is_none() {
             let (config, log4j) = self.write_connect_config(state)?;
             let main = ["org.apache.kafka.connect.cli.ConnectDistributed".to_owned(), config];
             let flags = [self.class_archive(state, CONNECT), Some(log4j)].into_iter().flatten().collect();
@@ -53,16 +53,16 @@ impl Native {
         if state.tools.zookeeper.is_some() {
             self.start_zookeeper(state, observer).await?;
         }
-        if self.daemons.find(KAFKA).is_none() {
+        if self.home.daemons.find(KAFKA).is_none() {
             self.start_kafka(state, observer).await?;
         }
         let bootstrap = format!("127.0.0.1:{}", state.ports.kafka);
         let url = format!("http://127.0.0.1:{}", state.ports.connect);
         tokio::try_join!(
-            self.daemons.ready(KAFKA, "kafka answers a metadata request", READY, &**observer, || {
+            self.home.daemons.ready(KAFKA, "kafka answers a metadata request", READY, &**observer, || {
                 metadata(bootstrap.clone())
             }),
-            self.daemons.ready(
+            self.home.daemons.ready(
                 CONNECT,
                 "connect answers GET / and GET /connectors",
                 READY,
@@ -91,7 +91,7 @@ impl Native {
     }
 
     pub(super) fn spawn_jvm(&self, state: &State, jvm: Jvm<'_>) -> Result<()> {
-        let cwd = self.dir.join(jvm.service);
+        let cwd = self.home.dir.join(jvm.service);
         let tmp = cwd.join("tmp");
         remove_dir(&tmp)?;
         create_dir(&tmp)?;
@@ -99,7 +99,7 @@ impl Native {
         args.extend(jvm.flags);
         args.extend(["-cp".into(), jvm.class_path]);
         args.extend_from_slice(jvm.main);
-        self.daemons.spawn(&Spec {
+        self.home.daemons.spawn(&Spec {
             service: jvm.service.into(),
             program: state.tools.java.program.clone(),
             args,
@@ -119,7 +119,7 @@ impl Native {
     }
 
     fn write_kafka_config(&self, state: &State) -> Result<(String, String)> {
-        let data = self.dir.join(KAFKA).join("data");
+        let data = self.home.dir.join(KAFKA).join("data");
         let controller = match state.tools.zookeeper {
             Some(_) => zookeeper::broker(&state.ports),
             None => kraft(&state.ports),
@@ -133,7 +133,7 @@ impl Native {
 
     /// The path of the configuration, and the flag for that of the log.
     pub(super) fn write_config(&self, service: &str, properties: &str) -> Result<(String, String)> {
-        let dir = self.dir.join(service);
+        let dir = self.home.dir.join(service);
         // Kafka's topics hold the connector's password.
         create_private_dir(&dir)?;
         let (config, log4j) = (dir.join(format!("{service}.properties")), dir.join("log4j2.properties"));
@@ -144,7 +144,7 @@ impl Native {
 
     /// Gives Kafka's data folder its identity, once.
     async fn format(&self, state: &State, config: &str, observer: &Shared) -> Result<()> {
-        let dir = self.dir.join(KAFKA);
+        let dir = self.home.dir.join(KAFKA);
         let data = dir.join("data");
         if data.join("meta.properties").exists() && data.join("bootstrap.checkpoint").exists() {
             return Ok(());
@@ -159,7 +159,7 @@ impl Native {
             .args(["kafka.tools.StorageTool", "format", "-t", &cluster_id(), "-c"])
             .args([config])
             .clean()
-            .tags(self.daemons.tags("kafka-format"))
+            .tags(self.home.daemons.tags("kafka-format"))
             .run("formatting Kafka's log folder", SHORT, &**observer)
             .await?;
         Ok(())

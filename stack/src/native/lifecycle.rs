@@ -25,20 +25,24 @@ const STOP_FOR_GOOD: Duration = Duration::from_secs(5);
 impl Native {
     /// Provisions, starts or re-uses Kafka and Kafka Connect, and starts a fresh old server.
     pub(crate) async fn up(&mut self, from: u32, to: u32, parts: Parts, observer: &Shared) -> Result<()> {
-        self.check_secrets()?;
-        let provision = Provision { paths: &self.paths, install: self.options.install, observer };
+        self.home.check_secrets()?;
+        let provision = Provision { paths: &self.home.paths, install: self.home.options.install, observer };
         let mut tools = provision.tools(&[from, to], parts).await?;
         tools.archives = archive::prepare(&provision, &tools).await;
-        create_dir(&self.dir)?;
+        create_dir(&self.home.dir)?;
         require_open(
-            tools.postgres.values().map(|tools| tools.bindir.as_path()).chain([self.dir.as_path()]),
+            tools.postgres.values().map(|tools| tools.bindir.as_path()).chain([self.home.dir.as_path()]),
         )?;
-        self.secrets.write(&self.dir)?;
+        self.home.secrets.write(&self.home.dir)?;
         let kept = self.state.take();
         self.stop_outdated(kept.as_ref(), &tools).await?;
         self.stop_others(true).await?;
-        remove_dir(&self.dir.join("postgres"))?;
-        let ports = self.settle_ports(kept.as_ref(), self.options.standard_ports, parts.registry)?;
+        if kept.is_none() {
+            // What nobody remembers begins anew: offsets that a lost state has left would be of another database.
+            WARM.iter().try_for_each(|service| remove_dir(&self.home.dir.join(service)))?;
+        }
+        remove_dir(&self.home.dir.join("postgres"))?;
+        let ports = self.settle_ports(kept.as_ref(), self.home.options.standard_ports, parts.registry)?;
         if kept.as_ref().is_some_and(|state| state.ports != ports) {
             self.stop_warm().await?;
         }
@@ -46,8 +50,8 @@ impl Native {
         let mut state = State::new(from, to, ports, locale, tools);
         state.generation = kept.map_or(0, |state| state.generation) + 1;
         state.postgres.insert(Role::Old, true);
-        state.log_marks = self.log_sizes();
-        state.write(&self.dir)?;
+        state.log_marks = crate::logs::marks(&self.home.dir);
+        state.write(&self.home.dir)?;
         self.state = Some(state);
         let task = Task::start(format!("starting PostgreSQL {from}, Kafka and Kafka Connect"));
         tokio::try_join!(self.start_warm(observer), self.fresh_postgres(Role::Old, observer))?;
@@ -64,11 +68,11 @@ impl Native {
             let state = self.state_mut()?;
             state.ports = ports;
             let state = state.clone();
-            state.write(&self.dir)?;
+            state.write(&self.home.dir)?;
         }
         self.start_warm(observer).await?;
         for (role, wanted) in state.postgres {
-            if wanted && self.daemons.find(&service_of(role)).is_none() {
+            if wanted && self.home.daemons.find(&service_of(role)).is_none() {
                 self.start_postgres(role, observer).await?;
             }
         }
@@ -97,15 +101,18 @@ impl Native {
             self.set_wanted(role, false)?;
         }
         let service = service_of(role);
-        let info = self.daemons.stop(&service, first_signal(&service), STOP_POSTGRES).await?;
-        self.daemons.sweep(Some(&service)).await?;
+        let info = self.home.daemons.stop(&service, first_signal(&service), STOP_POSTGRES).await?;
+        self.home.daemons.sweep(Some(&service)).await?;
         Ok(info)
     }
 
     /// Starts a server on the data it has.
     pub(crate) async fn start_postgres(&mut self, role: Role, observer: &Shared) -> Result<()> {
         if !self.state()?.postgres.contains_key(&role) {
-            return Err(Error::Refused(format!("the stack '{}' has no {role} server", self.options.name)));
+            return Err(Error::Refused(format!(
+                "the stack '{}' has no {role} server",
+                self.home.options.name
+            )));
         }
         if role == Role::Old {
             self.old_may_start()?;
@@ -118,23 +125,23 @@ impl Native {
     pub(crate) async fn down(&mut self, volumes: bool) -> Result<Down> {
         // Connect first: a connector whose database is gone takes 10 s to give up. Without Kafka it has nobody
         // to take leave of, and tries all the same.
-        let patience = if self.daemons.find(KAFKA).is_some() { STOP } else { STOP_FOR_GOOD };
+        let patience = if self.home.daemons.find(KAFKA).is_some() { STOP } else { STOP_FOR_GOOD };
         let mut ended =
-            usize::from(self.daemons.stop(CONNECT, first_signal(CONNECT), patience).await?.was_running);
+            usize::from(self.home.daemons.stop(CONNECT, first_signal(CONNECT), patience).await?.was_running);
         ended += self.stop_others(volumes).await?;
         ended += self.stop_warm().await?;
-        ended += self.daemons.sweep(None).await?;
-        provision::clean(&self.paths);
+        ended += self.home.daemons.sweep(None).await?;
+        provision::clean(&self.home.paths);
         if volumes {
             self.state = None;
-            self.secrets_lost = false;
-            remove_dir(&self.dir)?;
+            self.home.secrets_lost = false;
+            remove_dir(&self.home.dir)?;
         }
         Ok(Down { ended })
     }
 
     pub(super) fn set_wanted(&mut self, role: Role, wanted: bool) -> Result<()> {
-        let dir = self.dir.clone();
+        let dir = self.home.dir.clone();
         let state = self.state_mut()?;
         state.postgres.insert(role, wanted);
         state.write(&dir)
@@ -143,16 +150,17 @@ impl Native {
     /// Stops everything but Kafka and Kafka Connect: writers first. Servers whose data folders are about to be
     /// deleted write no checkpoint and wait for no WAL sender.
     async fn stop_others(&self, deleted: bool) -> Result<usize> {
-        let services = self.daemons.services();
+        let services = self.home.daemons.services();
         let is_postgres = |s: &&String| s.starts_with("postgres-");
         let mut ended = 0;
         for service in services.iter().filter(|s| !WARM.contains(&s.as_str()) && !is_postgres(s)) {
-            ended += usize::from(self.daemons.stop(service, first_signal(service), STOP).await?.was_running);
+            ended +=
+                usize::from(self.home.daemons.stop(service, first_signal(service), STOP).await?.was_running);
         }
         for service in services.iter().filter(is_postgres) {
             let signal = if deleted { Signal::QUIT } else { first_signal(service) };
-            ended += usize::from(self.daemons.stop(service, signal, STOP_FOR_GOOD).await?.was_running);
-            self.daemons.sweep(Some(service)).await?;
+            ended += usize::from(self.home.daemons.stop(service, signal, STOP_FOR_GOOD).await?.was_running);
+            self.home.daemons.sweep(Some(service)).await?;
         }
         Ok(ended)
     }
@@ -185,28 +193,23 @@ impl Native {
     async fn stop_all(&self, services: &[&str]) -> Result<usize> {
         let mut ended = 0;
         for service in services {
-            ended += usize::from(self.daemons.stop(service, first_signal(service), STOP).await?.was_running);
-            self.daemons.sweep(Some(service)).await?;
+            ended +=
+                usize::from(self.home.daemons.stop(service, first_signal(service), STOP).await?.was_running);
+            self.home.daemons.sweep(Some(service)).await?;
         }
         Ok(ended)
     }
 
     fn settle_ports(&mut self, state: Option<&State>, standard: bool, registry: bool) -> Result<Ports> {
-        let mut reserved = std::mem::take(&mut self.reserved);
-        let ours = |port: u16| {
+        self.home.settle_ports(state.map(|s| &s.ports), standard, registry, |daemons, port| {
             let Some(state) = state else { return false };
-            let runs = |service: &str| self.daemons.find(service).is_some();
+            let runs = |service: &str| daemons.find(service).is_some();
             let ports = &state.ports;
             ((port == ports.kafka || port == ports.controller) && runs(KAFKA))
                 || (port == ports.controller && runs(ZOOKEEPER))
                 || (port == ports.connect && runs(CONNECT))
                 || (port == ports.registry && runs(REGISTRY))
                 || [Role::Old, Role::New].iter().any(|r| port == port_of(state, *r) && runs(&service_of(*r)))
-        };
-        let taken = State::ports_of_others(&self.paths.state.join("stacks"), &self.dir);
-        let kept = state.map(|s| s.ports.clone());
-        let ports = Ports::settle(kept, standard, registry, &taken, &mut reserved, ours);
-        self.reserved = reserved;
-        ports
+        })
     }
 }

@@ -4,14 +4,13 @@ mod archive;
 mod cluster;
 mod jvm;
 mod lifecycle;
-mod logs;
-mod pg_upgrade;
+pub(crate) mod pg_upgrade;
 mod registry;
 mod upgrade;
 mod zookeeper;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use artifacts::run::Build;
@@ -20,13 +19,12 @@ use rustix::process::Signal;
 
 use crate::backend::{Endpoints, Options, PostgresEndpoint};
 use crate::command::DUMP;
-use crate::daemon::{Daemons, ExitInfo, ServiceStatus, Spec};
+use crate::daemon::{ExitInfo, ServiceStatus};
 use crate::error::{Error, Result};
+use crate::home::Home;
 use crate::observe::Shared;
-use crate::paths::Paths;
-use crate::ports::Reserved;
-use crate::progress;
-use crate::state::{PostgresTools, Secrets, State, pgpass};
+use crate::state::{PostgresTools, State, pgpass};
+pub(crate) use upgrade::{LINKED, SHUTDOWN, complaint, may_decommission, old_may_start};
 
 const KAFKA: &str = "kafka";
 const CONNECT: &str = "connect";
@@ -37,53 +35,17 @@ const WARM: [&str; 4] = [CONNECT, REGISTRY, KAFKA, ZOOKEEPER];
 
 /// A stack of processes.
 pub(crate) struct Native {
-    paths: Paths,
-    options: Options,
-    dir: PathBuf,
-    daemons: Daemons,
+    pub(crate) home: Home,
     state: Option<State>,
-    secrets: Secrets,
-    /// Those that the components have cannot be read.
-    secrets_lost: bool,
-    /// Keeps other stacks off our ports until the components have bound them.
-    reserved: Reserved,
     /// Where to write class archives; none but while they are being made.
     record: Option<PathBuf>,
 }
 
 impl Native {
     pub(crate) fn open(options: Options) -> Result<Self> {
-        let paths = Paths::from_env()?;
-        let dir = paths.stack(&options.name);
-        let state = match State::read(&dir) {
-            Err(e @ Error::Corrupt { .. }) => {
-                progress::line(&format!("{e}; the stack will be made anew"));
-                None
-            }
-            other => other?,
-        };
-        let known = Secrets::of(&dir)?;
-        let secrets_lost = known.is_none();
-        let secrets = known.unwrap_or_else(Secrets::random);
-        let daemons = Daemons::new(&dir);
-        let (reserved, record) = (Reserved::default(), None);
-        Ok(Self { paths, options, dir, daemons, state, secrets, secrets_lost, reserved, record })
-    }
-
-    pub(crate) fn options(&self) -> &Options {
-        &self.options
-    }
-
-    pub(crate) fn paths(&self) -> &Paths {
-        &self.paths
-    }
-
-    pub(crate) fn dir(&self) -> &Path {
-        &self.dir
-    }
-
-    pub(crate) fn secrets(&self) -> &Secrets {
-        &self.secrets
+        let home = Home::open(options)?;
+        let state = home.state()?;
+        Ok(Self { home, state, record: None })
     }
 
     pub(crate) fn generation(&self) -> u64 {
@@ -118,6 +80,7 @@ impl Native {
         let server = |role: Role| PostgresEndpoint {
             host: "127.0.0.1".into(),
             port: port_of(state, role),
+            inside: ("127.0.0.1".into(), port_of(state, role)),
             version: self.tools_of(role).map(|tools| tools.version.clone()).unwrap_or_default(),
         };
         let roles: &[Role] = if state.in_place.is_some() { &[Role::New] } else { &[Role::Old, Role::New] };
@@ -134,6 +97,10 @@ impl Native {
         }
     }
 
+    pub(crate) fn log_marks(&self) -> BTreeMap<String, u64> {
+        self.state.as_ref().map(|state| state.log_marks.clone()).unwrap_or_default()
+    }
+
     /// Runs a tool of a server's own version against that server.
     pub(crate) async fn exec(
         &self,
@@ -145,74 +112,36 @@ impl Native {
         let state = self.state()?;
         // Nobody's psqlrc changes what a rehearsal does.
         let own: &[&str] = if tool == "psql" { &["-X"] } else { &[] };
-        let command = self.tools_of(role)?.command(tool).args(own).args(args).tags(self.daemons.tags(tool));
+        let command =
+            self.tools_of(role)?.command(tool).args(own).args(args).tags(self.home.daemons.tags(tool));
         let command = command
             .env("PGHOST", "127.0.0.1")
             .env("PGPORT", port_of(state, role).to_string())
             .env("PGUSER", "postgres")
-            .env("PGPASSFILE", pgpass(&self.dir).display().to_string());
+            .env("PGPASSFILE", pgpass(&self.home.dir).display().to_string());
         command.run(&format!("{tool} on the {role} server"), DUMP, &**observer).await
     }
 
-    pub(crate) fn spawn(
-        &self,
-        service: &str,
-        program: &Path,
-        args: &[String],
-        env: &[(String, String)],
-    ) -> Result<()> {
-        self.daemons.spawn(&Spec {
-            service: service.into(),
-            program: program.into(),
-            args: args.to_vec(),
-            env: env.to_vec(),
-            cwd: self.dir.clone(),
-            user: None,
-            port: None,
-        })
-    }
-
     pub(crate) async fn stop(&self, service: &str, deadline: Duration) -> Result<ExitInfo> {
-        self.daemons.stop(service, first_signal(service), deadline).await
+        self.home.daemons.stop(service, first_signal(service), deadline).await
     }
 
     pub(crate) fn service(&self, name: &str) -> Option<ServiceStatus> {
-        self.daemons.status(name)
+        self.home.daemons.status(name)
     }
 
     pub(crate) fn processes(&self) -> Vec<ServiceStatus> {
-        self.daemons.services().iter().filter_map(|service| self.daemons.status(service)).collect()
-    }
-
-    pub(crate) fn last_log_lines(&self, service: &str) -> String {
-        artifacts::redact::Redactor::new(self.secrets.all()).text(&self.daemons.log_tail(service))
-    }
-
-    /// Nothing but `down` goes on without the passwords.
-    fn check_secrets(&self) -> Result<()> {
-        if !self.secrets_lost {
-            return Ok(());
-        }
-        let remedy = format!("make the stack anew: cargo xtask down --volumes --name {}", self.options.name);
-        Err(Error::corrupt(&self.dir.join("secrets.json"), format!("it holds no passwords; {remedy}")))
+        self.home.daemons.services().iter().filter_map(|service| self.home.daemons.status(service)).collect()
     }
 
     fn state(&self) -> Result<&State> {
-        self.check_secrets()?;
-        self.state.as_ref().ok_or_else(|| {
-            Error::Refused(format!(
-                "the stack '{}' is not there; make it with: cargo xtask up",
-                self.options.name
-            ))
-        })
+        self.home.check_secrets()?;
+        self.state.as_ref().ok_or_else(|| self.home.absent())
     }
 
     fn state_mut(&mut self) -> Result<&mut State> {
-        self.check_secrets()?;
-        let name = &self.options.name;
-        self.state.as_mut().ok_or_else(|| {
-            Error::Refused(format!("the stack '{name}' is not there; make it with: cargo xtask up"))
-        })
+        self.home.check_secrets()?;
+        self.state.as_mut().ok_or_else(|| self.home.absent())
     }
 
     fn tools_of(&self, role: Role) -> Result<&PostgresTools> {

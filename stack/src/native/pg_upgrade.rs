@@ -14,7 +14,7 @@ use crate::paths::{create_dir, write_file};
 use crate::state::PostgresTools;
 
 /// The program, and the service as which what it starts is known.
-pub(super) const PG_UPGRADE: &str = "pg_upgrade";
+pub(crate) const PG_UPGRADE: &str = "pg_upgrade";
 /// With its terminating zero the path of a socket has at most 108 bytes, the port 5 of them.
 const LONGEST_SOCKET_DIR: usize = 107 - "/.s.PGSQL.65535".len();
 
@@ -95,7 +95,7 @@ impl Control {
 }
 
 /// Copies the logs of the newest try, without secrets.
-pub(super) fn keep_logs(output: &Path, dest: &Path, redactor: &Redactor) -> Result<()> {
+pub(crate) fn keep_logs(output: &Path, dest: &Path, redactor: &Redactor) -> Result<()> {
     let mut tries: Vec<PathBuf> =
         fs::read_dir(output).into_iter().flatten().flatten().map(|e| e.path()).collect();
     tries.sort();
@@ -114,7 +114,7 @@ pub(super) fn keep_logs(output: &Path, dest: &Path, redactor: &Redactor) -> Resu
 }
 
 /// pg_upgrade lists what it has found in order, up to the line that ends with `fatal`, and explains that.
-pub(super) fn from_the_fault(error: Error) -> Error {
+pub(crate) fn from_the_fault(error: Error) -> Error {
     match error {
         Error::Command { what, status, tail, paste } => {
             let at = tail.lines().position(|line| line.ends_with("fatal")).unwrap_or_default();

@@ -19,8 +19,8 @@ impl Native {
     /// Starts the registry if it is wanted and does not run, and waits for it.
     pub(super) async fn start_registry(&self, state: &State, observer: &Shared) -> Result<()> {
         let Some(tools) = &state.tools.registry else { return Ok(()) };
-        if self.daemons.find(REGISTRY).is_none() {
-            let data = self.dir.join(REGISTRY).join("data");
+        if self.home.daemons.find(REGISTRY).is_none() {
+            let data = self.home.dir.join(REGISTRY).join("data");
             create_dir(&data)?;
             let server = tools.home.join("server").display().to_string();
             let class_path =
@@ -33,7 +33,7 @@ impl Native {
         let url = url(&state.ports);
         let what = "schema-registry answers GET /subjects";
         let ask = || answers(format!("{url}{CCOMPAT}"), &["/subjects", "/config"]);
-        self.daemons.ready(REGISTRY, what, READY, &**observer, ask).await
+        self.home.daemons.ready(REGISTRY, what, READY, &**observer, ask).await
     }
 }
 

@@ -20,7 +20,11 @@ use crate::progress;
 use crate::state::{InPlace, Transfer};
 
 /// A fast shutdown writes a checkpoint; what takes longer is held up by a connection.
-const SHUTDOWN: Duration = Duration::from_secs(45);
+pub(crate) const SHUTDOWN: Duration = Duration::from_secs(45);
+pub(crate) const LINKED: &str = "pg_upgrade --link was interrupted when both clusters had the same files already: \
+                                 neither can be trusted; begin anew with: cargo xtask up";
+const SAME_FILES: &str = "the new cluster has the same files (pg_upgrade --link): starting the old server would \
+                          destroy both; begin anew with: cargo xtask up";
 
 impl Native {
     /// Shuts the old server down, makes the new cluster by pg_upgrade and starts its server on the
@@ -60,7 +64,7 @@ impl Native {
             major_of(self.state()?, Role::New)
         );
         let alive = || async { Err::<(), _>("no answer yet".to_owned()) };
-        let answer = self.daemons.ready(&service, &what, SHUTDOWN, &**observer, alive).await;
+        let answer = self.home.daemons.ready(&service, &what, SHUTDOWN, &**observer, alive).await;
         answer.map_err(|e| match e {
             Error::Component { tail, .. } if tail.contains("FATAL") => {
                 Error::Refused(format!("{what}: {}", complaint(&tail)))
@@ -71,33 +75,16 @@ impl Native {
 
     /// Deletes the files of the old cluster after an upgrade in place; returns their size in bytes,
     /// files that the new cluster shares not counted.
-    pub(crate) fn decommission(&mut self) -> Result<u64> {
-        let refused = |text: &str| Err(Error::Refused(text.into()));
-        match self.state()?.in_place {
-            None => {
-                return refused(
-                    "no server of this stack was upgraded in place: there is nothing to decommission",
-                );
-            }
-            Some(upgrade) if !upgrade.done => {
-                return refused(
-                    "pg_upgrade has not ended well, the old files may still be needed: repeat it with: cargo xtask upgrade-database",
-                );
-            }
-            Some(_) => {}
-        }
-        if self.daemons.find(&service_of(Role::New)).is_none() {
-            return refused(
-                "the new server does not run, the old files may still be needed: look at it first: cargo xtask ps",
-            );
-        }
+    pub(crate) async fn decommission(&mut self) -> Result<u64> {
+        let runs = self.home.daemons.find(&service_of(Role::New)).is_some();
+        may_decommission(self.state()?.in_place, runs)?;
         let home = self.cluster(Role::Old);
         if !home.exists() {
-            return refused("the files of the old server have been removed already");
+            return Err(Error::Refused("the files of the old server have been removed already".into()));
         }
         let bytes = own_bytes(&home);
         remove_dir(&home)?;
-        let dir = self.dir.clone();
+        let dir = self.home.dir.clone();
         let state = self.state_mut()?;
         state.postgres.remove(&Role::Old);
         state.write(&dir)?;
@@ -106,21 +93,10 @@ impl Native {
 
     /// Whether the old server may be started on its files.
     pub(super) fn old_may_start(&self) -> Result<()> {
-        let upgrade = self.state()?.in_place;
-        if self.files_linked() || upgrade.is_some_and(|upgrade| upgrade.transfer == Transfer::Link) {
-            return Err(Error::Refused(
-                "the new cluster has the same files (pg_upgrade --link): starting the old server would destroy \
-                 both; begin anew with: cargo xtask up"
-                    .into(),
-            ));
+        if self.files_linked() {
+            return Err(Error::Refused(SAME_FILES.into()));
         }
-        if upgrade.is_some() {
-            return Err(Error::Refused(
-                "the old server was upgraded in place and the new one has its port; begin anew with: cargo xtask up"
-                    .into(),
-            ));
-        }
-        Ok(())
+        old_may_start(self.state()?.in_place)
     }
 
     /// pg_upgrade has given the control file of the old cluster another name: it has begun to link.
@@ -130,18 +106,14 @@ impl Native {
 
     /// After an interrupted try: ends what it left, and gives the old cluster back its name.
     async fn take_back(&mut self) -> Result<()> {
-        self.daemons.sweep(Some(PG_UPGRADE)).await?;
+        self.home.daemons.sweep(Some(PG_UPGRADE)).await?;
         let service = service_of(Role::New);
-        self.daemons.stop(&service, first_signal(&service), SHUTDOWN).await?;
+        self.home.daemons.stop(&service, first_signal(&service), SHUTDOWN).await?;
         if self.files_linked() {
             // The last thing that pg_upgrade does is to start the new server: it may have written.
-            return Err(Error::Refused(
-                "pg_upgrade --link was interrupted when both clusters had the same files already: neither can be \
-                 trusted; begin anew with: cargo xtask up"
-                    .into(),
-            ));
+            return Err(Error::Refused(LINKED.into()));
         }
-        let dir = self.dir.clone();
+        let dir = self.home.dir.clone();
         let state = self.state_mut()?;
         state.in_place = None;
         state.postgres.remove(&Role::New);
@@ -149,7 +121,7 @@ impl Native {
     }
 
     fn set_in_place(&mut self, upgrade: InPlace) -> Result<()> {
-        let dir = self.dir.clone();
+        let dir = self.home.dir.clone();
         let state = self.state_mut()?;
         state.in_place = Some(upgrade);
         state.postgres.insert(Role::Old, false);
@@ -163,11 +135,11 @@ impl Native {
     /// is started once more for it.
     async fn shut_down_cleanly(&mut self, observer: &Shared) -> Result<Control> {
         let service = service_of(Role::Old);
-        if self.daemons.find(&service).is_none() && !self.control(observer).await?.clean {
+        if self.home.daemons.find(&service).is_none() && !self.control(observer).await?.clean {
             self.start_postgres(Role::Old, observer).await?;
         }
         self.set_wanted(Role::Old, false)?;
-        let end = self.daemons.ask_to_end(&service, first_signal(&service), SHUTDOWN, &**observer).await;
+        let end = self.home.daemons.ask_to_end(&service, first_signal(&service), SHUTDOWN, &**observer).await;
         let end = end.map_err(|(process, cause)| {
             let children = procfs::all().into_iter().filter(|p| p.parent() == Some(process.pid));
             let titles = children.map(|p| format!("process {} ({})", p.pid, p.command()));
@@ -203,12 +175,12 @@ impl Native {
 
     /// An empty new cluster of the old one's layout, and all that pg_upgrade is told.
     async fn prepare(&self, control: &Control, transfer: Transfer, observer: &Shared) -> Result<Upgrade> {
-        self.clear_log(&service_of(Role::New));
+        self.home.clear_log(&service_of(Role::New));
         self.init(Role::New, &control.layout(major_of(self.state()?, Role::New)), observer).await?;
         let (old, new) = (self.cluster(Role::Old), self.cluster(Role::New));
         let user = User::for_postgres();
         let pgpass = new.join("pgpass");
-        write_file(&pgpass, &format!("*:*:*:postgres:{}\n", self.secrets.postgres), 0o600)?;
+        write_file(&pgpass, &format!("*:*:*:postgres:{}\n", self.home.secrets.postgres), 0o600)?;
         give_to(&pgpass, user)?;
         let socket = SocketDir::for_cluster(&new, user)?;
         let (from, to) = (self.tools_of(Role::Old)?, self.tools_of(Role::New)?);
@@ -237,7 +209,7 @@ impl Native {
             .env("PGPASSFILE", pgpass.display().to_string())
             .cwd(&new)
             .user(user)
-            .tags(self.daemons.tags(PG_UPGRADE));
+            .tags(self.home.daemons.tags(PG_UPGRADE));
         Ok(Upgrade { command, pgpass, output: new.join("data/pg_upgrade_output.d"), _socket: socket })
     }
 
@@ -252,16 +224,43 @@ impl Native {
         let task = progress::Task::start(what.clone());
         let result = upgrade.command.clone().args(extra).run(&what, DUMP, &**observer).await;
         // Servers that it has started end with it, unless it was killed.
-        self.daemons.sweep(Some(PG_UPGRADE)).await?;
-        keep_logs(&upgrade.output, logs, &Redactor::new(self.secrets.all()))?;
+        self.home.daemons.sweep(Some(PG_UPGRADE)).await?;
+        keep_logs(&upgrade.output, logs, &Redactor::new(self.home.secrets.all()))?;
         result.map_err(from_the_fault)?;
         task.done();
         Ok(())
     }
 }
 
+/// Whether the old server may be started on its files after this upgrade in place.
+pub(crate) fn old_may_start(upgrade: Option<InPlace>) -> Result<()> {
+    match upgrade {
+        None => Ok(()),
+        Some(InPlace { transfer: Transfer::Link, .. }) => Err(Error::Refused(SAME_FILES.into())),
+        Some(_) => Err(Error::Refused(
+            "the old server was upgraded in place and the new one has its port; begin anew with: cargo xtask up"
+                .into(),
+        )),
+    }
+}
+
+/// Whether the files of the old server may be deleted after this upgrade in place; `runs`: the new server does.
+pub(crate) fn may_decommission(upgrade: Option<InPlace>, runs: bool) -> Result<()> {
+    let refused = |text: &str| Err(Error::Refused(text.into()));
+    match upgrade {
+        None => refused("no server of this stack was upgraded in place: there is nothing to decommission"),
+        Some(upgrade) if !upgrade.done => refused(
+            "pg_upgrade has not ended well, the old files may still be needed: repeat it with: cargo xtask upgrade-database",
+        ),
+        Some(_) if !runs => refused(
+            "the new server does not run, the old files may still be needed: look at it first: cargo xtask ps",
+        ),
+        Some(_) => Ok(()),
+    }
+}
+
 /// The last complaint in a log of PostgreSQL, with its detail, in one line.
-fn complaint(log: &str) -> String {
+pub(crate) fn complaint(log: &str) -> String {
     let from = log.lines().collect::<Vec<_>>().iter().rposition(|line| line.contains("FATAL:")).unwrap_or(0);
     let told =
         log.lines().skip(from).filter_map(|line| line.split_once("FATAL:").or(line.split_once("DETAIL:")));

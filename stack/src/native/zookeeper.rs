@@ -24,9 +24,9 @@ impl Native {
     /// Starts ZooKeeper if it does not run. Before a broker may be started, that of an earlier one has to be
     /// forgotten: Kafka ends at once when its node is still there.
     pub(super) async fn start_zookeeper(&self, state: &State, observer: &Shared) -> Result<()> {
-        let kafka_runs = self.daemons.find(KAFKA).is_some();
-        if self.daemons.find(ZOOKEEPER).is_none() {
-            let data = self.dir.join(ZOOKEEPER).join("data");
+        let kafka_runs = self.home.daemons.find(KAFKA).is_some();
+        if self.home.daemons.find(ZOOKEEPER).is_none() {
+            let data = self.home.dir.join(ZOOKEEPER).join("data");
             if !kafka_runs {
                 self.forget_others(&data)?;
             }
@@ -40,13 +40,13 @@ impl Native {
         }
         let port = state.ports.controller;
         let what = "zookeeper answers srvr, and knows no earlier broker";
-        self.daemons.ready(ZOOKEEPER, what, READY, &**observer, || free(port, kafka_runs)).await
+        self.home.daemons.ready(ZOOKEEPER, what, READY, &**observer, || free(port, kafka_runs)).await
     }
 
     /// What Kafka wrote with KRaft cannot be read with ZooKeeper, and what ZooKeeper knows is of no use without
     /// the topics.
     fn forget_others(&self, data: &Path) -> Result<()> {
-        let topics = self.dir.join(KAFKA).join("data");
+        let topics = self.home.dir.join(KAFKA).join("data");
         if !topics.join("meta.properties").exists() || topics.join("bootstrap.checkpoint").exists() {
             remove_dir(&topics)?;
             remove_dir(data)?;

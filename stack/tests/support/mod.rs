@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 use artifacts::snapshot::Role;
 use stack::observe::silent;
 use stack::postgres::Login;
-use stack::{Options, Parts, Stack};
+use stack::{Kind, Options, Parts, Stack};
 
 /// A stack that does not outlive the test.
 pub(crate) struct Lab(Stack);
@@ -39,7 +39,12 @@ impl Lab {
 }
 
 fn options(name: &str) -> Options {
-    Options { name: format!("{name}-{}", std::process::id()), install: true, standard_ports: false }
+    Options {
+        name: format!("{name}-{}", std::process::id()),
+        kind: Kind::Native,
+        install: true,
+        standard_ports: false,
+    }
 }
 
 impl Deref for Lab {

@@ -155,7 +155,7 @@ async fn browser(ground: &Ground, total: &mut Count) -> anyhow::Result<()> {
 /// The tests that `cargo test` alone leaves out because they need real components.
 async fn ignored(ground: &Ground, total: &mut Count) -> anyhow::Result<()> {
     let start = Instant::now();
-    let mut up = ground.command(XTASK, &["up", "--changes", "0", "--name", STACK]);
+    let mut up = ground.command(XTASK, &["up", "--changes", "0", "--stack", "native", "--name", STACK]);
     let up = ground.ends(&mut up).await?;
     told("a PostgreSQL for the tests", up, start);
     total.failed += u32::from(!up);
@@ -256,13 +256,15 @@ impl Ground {
             let ended = wait::until(&Silent, "the end of the killed command", KILLED, gone).await;
             ended.unwrap_or_else(|e| console::warn(&e.to_string()));
         }
-        let mut all_down = compose::stop(self).await;
+        let mut all_down = true;
         for stack in stacks(&self.state) {
             if let Err(e) = down(&stack).await {
                 console::warn(&format!("{e:#}"));
                 all_down = false;
             }
         }
+        // The engine has the containers of stacks.
+        all_down &= compose::stop(self).await;
         if all_down && let Err(e) = std::fs::remove_dir_all(&self.state) {
             console::warn(&format!("cannot remove {}: {e}", self.state.display()));
         }

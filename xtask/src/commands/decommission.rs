@@ -9,13 +9,13 @@ use crate::exit::Outcome;
 use crate::flags::Destructive;
 
 /// Until then the old cluster is the way back (after `--transfer copy`).
-pub(crate) fn run(args: &Destructive) -> anyhow::Result<Outcome> {
+pub(crate) async fn run(args: &Destructive) -> anyhow::Result<Outcome> {
     if let Some(ended) = confirm(args.yes, "the data folder of the old server will be deleted for good")? {
         return Ok(ended);
     }
     let name = &args.stack.name;
     let _lock = StackLock::acquire(name)?;
-    let freed = open_named(name)?.decommission()?;
+    let freed = open_named(name)?.decommission().await?;
     console::say(&format!("the old server's files are deleted, {} MiB freed", freed >> 20));
     Ok(Outcome::Done)
 }

@@ -12,7 +12,7 @@ use crate::flags::{Doctor, Name};
 
 /// Exit code 3 when something is missing that this tool would not add by itself.
 pub(crate) async fn run(args: &Doctor) -> anyhow::Result<Outcome> {
-    let mut checks = open_stack(&args.stack)?.doctor();
+    let mut checks = open_stack(&args.stack)?.doctor().await;
     checks.extend(ignored_keys(&Name { name: args.stack.name.clone() }).await?);
     if args.json {
         console::data(&serde_json::to_string_pretty(&checks)?);

@@ -6,7 +6,7 @@ use artifacts::RunDir;
 use stack::{Stack, StackLock};
 
 use super::upgrade::conclude;
-use super::{Signals, open_stack};
+use super::{Signals, choose_stack, open_stack};
 use crate::exit::{Outcome, Usage};
 use crate::flags::StepArgs;
 use crate::plan;
@@ -26,9 +26,13 @@ pub(crate) async fn run(command: StepCommand, mut signals: Signals) -> anyhow::R
     }
     // The state is read under the lock: nobody changes it in between.
     let _lock = if derived { None } else { Some(StackLock::acquire(&args.stack.name)?) };
-    let stack = if derived { None } else { Some(open_stack(&args.stack)?) };
+    let stack = match step.name {
+        _ if derived => None,
+        "up" => Some(choose_stack(&args.stack).await?),
+        _ => Some(open_stack(&args.stack)?),
+    };
     let run = match &stack {
-        Some(_) if step.name == "up" => new_run(&args)?,
+        Some(stack) if step.name == "up" => new_run(&args, stack)?,
         Some(stack) => current_run(stack, &args)?,
         None => derived_run(&args)?,
     };
@@ -60,20 +64,20 @@ fn dry_run(step: &steps::Step, args: &StepArgs) -> anyhow::Result<Outcome> {
     let info = match run {
         Ok(run) => run.run()?,
         Err(e) if args.run.is_some() => return Err(e),
-        Err(_) => request::new_run(&args.rehearsal, &args.stack)?,
+        Err(_) => request::new_run(&args.rehearsal, &stack)?,
     };
     plan::one(step, &info, &stack);
     Ok(Outcome::Done)
 }
 
 /// `up` makes fresh databases, so it always begins a run.
-fn new_run(args: &StepArgs) -> anyhow::Result<RunDir> {
+fn new_run(args: &StepArgs, stack: &Stack) -> anyhow::Result<RunDir> {
     if args.run.is_some() {
         return Err(
             Usage("up makes a fresh database and begins a run of its own: leave out --run".into()).into()
         );
     }
-    request::open(&mut request::new_run(&args.rehearsal, &args.stack)?)
+    request::open(&mut request::new_run(&args.rehearsal, stack)?)
 }
 
 /// The run whose databases the stack holds; evidence of another one must not be mixed into it.

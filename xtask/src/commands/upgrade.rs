@@ -8,7 +8,7 @@ use artifacts::events::EventKind;
 use artifacts::findings::Verdict;
 use stack::{Stack, StackLock};
 
-use super::{Signals, open_stack, target};
+use super::{Signals, choose_stack, open_stack, target};
 use crate::exit::{Outcome, Usage};
 use crate::flags::{StackArgs, Upgrade};
 use crate::request;
@@ -18,15 +18,17 @@ use crate::{console, plan};
 /// Opens a run, or goes on with one; rehearses, and takes the stack down after a held verdict.
 pub(crate) async fn run(args: Upgrade, mut signals: Signals) -> anyhow::Result<Outcome> {
     if args.dry_run {
-        let info = request::new_run(&args.rehearsal, &args.stack)?;
-        plan::all(&info, &open_stack(&args.stack)?);
+        let stack = open_stack(&args.stack)?;
+        plan::all(&request::new_run(&args.rehearsal, &stack)?, &stack);
         return Ok(Outcome::Done);
     }
     let start = Instant::now();
     // The state is read under the lock: nobody changes it in between.
     let lock = StackLock::acquire(&args.stack.name)?;
-    let stack = open_stack(&args.stack)?;
-    let mut runner = if args.resume { resume(&args, stack)? } else { begin(&args, stack)? };
+    let mut runner = match args.resume {
+        true => resume(&args, open_stack(&args.stack)?)?,
+        false => begin(&args, choose_stack(&args.stack).await?)?,
+    };
     let result = tokio::select! {
         result = runner.all() => result.map(|()| None),
         number = signals.next() => Ok(Some(number)),
@@ -54,10 +56,10 @@ pub(crate) async fn run(args: Upgrade, mut signals: Signals) -> anyhow::Result<O
 }
 
 fn begin(args: &Upgrade, stack: Stack) -> anyhow::Result<Runner> {
-    let mut info = request::new_run(&args.rehearsal, &args.stack)?;
+    let mut info = request::new_run(&args.rehearsal, &stack)?;
     console::say(&format!(
-        "rehearsing PostgreSQL {} to {}, option {}, on the native stack '{}' (the only backend so far)",
-        info.from, info.to, info.option, args.stack.name
+        "rehearsing PostgreSQL {} to {}, option {}, on the {} stack '{}'",
+        info.from, info.to, info.option, info.stack.kind, info.stack.name
     ));
     if !info.safeguards.left_out.is_empty() {
         console::warn(&format!("left out: {}", info.safeguards.left_out.join(", ")));

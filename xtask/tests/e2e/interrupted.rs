@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use artifacts::RunDir;
 use artifacts::events::{EventKind, StepResult};
 use artifacts::findings::Verdict;
-use stack::{Options, Stack};
+use stack::{Kind, Options, Stack};
 
 use crate::support::{Running, STACK, expect, findings, not_held, program, run_of};
 
@@ -169,5 +169,6 @@ fn held() -> RunDir {
 }
 
 fn stack() -> Stack {
-    Stack::open(Options { name: STACK.into(), install: false, standard_ports: false }).unwrap()
+    Stack::open(Options { name: STACK.into(), kind: Kind::Native, install: false, standard_ports: false })
+        .unwrap()
 }

@@ -10,6 +10,7 @@
 mod avro;
 mod bad_input;
 mod compose;
+mod containers;
 mod documents;
 mod held;
 mod interrupted;

@@ -20,9 +20,20 @@ pub(crate) fn program() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_xtask"))
 }
 
+/// The command that is typed. Engines are hidden from what does not name them: `--stack auto` is native then, on
+/// every machine.
+fn command(words: &str) -> Command {
+    let mut command = Command::new(program());
+    command.args(words.split_whitespace());
+    if !words.contains("--stack compose") && !words.starts_with("images") {
+        command.env("DOCKER_HOST", "unix:///hidden.sock");
+    }
+    command
+}
+
 /// Types `cargo xtask <words>` and returns what came of it.
 pub(crate) fn xtask(words: &str) -> Output {
-    let output = Command::new(program()).args(words.split_whitespace()).output().unwrap();
+    let output = command(words).output().unwrap();
     eprintln!("$ cargo xtask {words}\n{}", String::from_utf8_lossy(&output.stderr));
     if output.status.code() != Some(2) {
         typed(words);
@@ -57,8 +68,8 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(words: &str) -> Self {
-        let mut command = Command::new(program());
-        command.args(words.split_whitespace()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut command = command(words);
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         typed(words);
         let (sender, said) = channel();

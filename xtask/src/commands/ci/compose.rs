@@ -7,26 +7,35 @@ use stack::Engine;
 use super::{Count, Ground};
 use crate::console;
 
-/// The scenario that needs an engine with compose v2.
-const NEEDS_ENGINE: &str = "compose::the_stack_keeps_events_and_offsets_and_is_upgraded_in_place";
+/// The scenarios that need an engine with compose v2.
+const NEED_ENGINE: [&str; 5] = [
+    "compose::the_stack_keeps_events_and_offsets_and_is_upgraded_in_place",
+    "containers::both_stacks_tell_the_same_of_the_same_seed",
+    "containers::in_place_and_then_decommissioned",
+    "containers::typed_one_by_one_and_looked_at",
+    "containers::what_is_missing_or_ends_is_said_in_one_sentence",
+];
 
-/// An engine, ours until it is dropped; where none can be had, the scenario is left out and counted as skipped.
+/// An engine, ours until it is dropped; where none can be had, its scenarios are left out and counted as skipped.
 pub(super) async fn engine(
     ground: &Ground,
     only: &str,
     e2e: &mut Vec<&str>,
     total: &mut Count,
 ) -> Option<Engine> {
-    if !NEEDS_ENGINE.contains(only) {
+    let wanted: Vec<_> = NEED_ENGINE.into_iter().filter(|name| name.contains(only)).collect();
+    if wanted.is_empty() {
         return None;
     }
     match Engine::get(&folder(ground)).await {
         Ok(engine) => Some(engine),
         Err(e) => {
             let why = e.to_string();
-            console::say(&format!("skipped: {NEEDS_ENGINE} ({})", why.lines().next().unwrap_or_default()));
-            e2e.extend(["--skip", NEEDS_ENGINE]);
-            total.skipped += 1;
+            for name in wanted {
+                console::say(&format!("skipped: {name} ({})", why.lines().next().unwrap_or_default()));
+                e2e.extend(["--skip", name]);
+                total.skipped += 1;
+            }
             None
         }
     }

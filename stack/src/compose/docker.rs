@@ -1,0 +1,115 @@
+//! The Docker client: which engine it reaches, and what that has.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::command::{Command, SHORT, clean_env, find_program};
+use crate::error::{Error, Result};
+use crate::observe::{Observer, Silent};
+
+/// What of the environment says which engine is meant.
+const VARIABLES: [&str; 7] = [
+    "HOME",
+    "XDG_RUNTIME_DIR",
+    "DOCKER_CONFIG",
+    "DOCKER_CONTEXT",
+    "DOCKER_HOST",
+    "DOCKER_CERT_PATH",
+    "DOCKER_TLS_VERIFY",
+];
+
+/// A client and how it reaches its engine; a stack remembers that of its containers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Docker {
+    /// Where the client is.
+    folder: PathBuf,
+    env: BTreeMap<String, String>,
+}
+
+impl Docker {
+    /// The client in `PATH`, if an engine and compose v2 answer.
+    ///
+    /// # Errors
+    /// [`Error::Preflight`]
+    pub(crate) async fn find() -> Result<Self> {
+        let program = find_program("docker").ok_or_else(|| {
+            Error::preflight(
+                "docker is not installed",
+                "install a Docker engine with compose v2, or take --stack native",
+            )
+        })?;
+        let value =
+            |name: &&str| Some(((*name).to_owned(), std::env::var(name).ok().filter(|v| !v.is_empty())?));
+        let folder = program.parent().map(Path::to_owned).unwrap_or_default();
+        let docker = Self { folder, env: VARIABLES.iter().filter_map(value).collect() };
+        docker.answers().await?;
+        Ok(docker)
+    }
+
+    /// The client in a folder, with variables of its own.
+    pub(crate) fn of(folder: PathBuf, env: &[(&'static str, String)]) -> Self {
+        let env = env.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        Self { folder, env }
+    }
+
+    /// Asks the engine and compose for their versions.
+    ///
+    /// # Errors
+    /// [`Error::Preflight`]: no engine answers, or there is no compose v2.
+    pub(crate) async fn answers(&self) -> Result<()> {
+        let engine = self.command().args(["version", "--format", "{{.Server.Version}}"]);
+        engine.run("asking for a Docker engine", SHORT, &Silent).await.map_err(|e| {
+            let found = format!("no Docker engine answers: {}", e.said());
+            Error::preflight(found, "start it, set DOCKER_HOST, or take --stack native")
+        })?;
+        let compose = self.command().args(["compose", "version", "--short"]);
+        let version = compose.run("asking for compose v2", SHORT, &Silent).await.unwrap_or_default();
+        if version.trim_start_matches('v').starts_with(|c: char| c.is_ascii_digit() && c >= '2') {
+            return Ok(());
+        }
+        let other =
+            find_program("docker-compose").map_or("", |_| "; docker-compose is version 1, which is too old");
+        Err(Error::preflight(
+            format!("docker has no compose v2{other}"),
+            "install its plug-in (docker-compose-plugin, docker-compose-v2), or take --stack native",
+        ))
+    }
+
+    /// A command of the client that sees nothing else of this environment.
+    pub(crate) fn command(&self) -> Command {
+        let [(name, path), ..] = clean_env();
+        let path = format!("{}:{path}", self.folder.display());
+        Command::new("docker").clean().tags([(name, path)]).tags(self.env())
+    }
+
+    /// The variables.
+    pub(crate) fn env(&self) -> Vec<(&'static str, String)> {
+        VARIABLES.iter().filter_map(|name| Some((*name, self.env.get(*name)?.clone()))).collect()
+    }
+
+    /// The client.
+    pub(crate) fn program(&self) -> PathBuf {
+        self.folder.join("docker")
+    }
+
+    /// Whether all of these images are there.
+    pub(crate) async fn has(&self, images: &[String]) -> bool {
+        let ask = self.command().args(["image", "inspect", "--format", "{{.Id}}"]).args(images);
+        ask.run("looking for images", SHORT, &Silent).await.is_ok()
+    }
+
+    /// What the engine says of a container or an image, in the given words; none when it is not there.
+    pub(crate) async fn inspect(
+        &self,
+        what: &str,
+        name: &str,
+        format: &str,
+        observer: &dyn Observer,
+    ) -> Option<String> {
+        let ask = self.command().args(["inspect", "--type", what, "--format", format, name]);
+        let said = ask.run(&format!("inspecting {name}"), SHORT, observer).await.ok()?;
+        Some(said.trim().to_owned())
+    }
+}

@@ -1,0 +1,141 @@
+//! Rehearsals in containers, on a real Docker engine with the offline images. Left out by `cargo xtask ci`, and
+//! counted as skipped, where no engine can be had.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use artifacts::RunDir;
+use artifacts::findings::{Findings, Verdict};
+
+use crate::support::{STACK, expect, findings, not_held, procedure, run_of, violations};
+
+/// The stack of containers that these tests share.
+const LAB: &str = "test-compose";
+
+/// Of a verdict, all that does not differ from one rehearsal to the next.
+fn told(run: &RunDir) -> (Verdict, String, Vec<String>, BTreeSet<String>) {
+    let Findings { verdict, counts, checks, .. } = findings(run);
+    let checks = checks.iter().map(|check| format!("{} {}", check.name, check.verdict)).collect();
+    let named = violations(run).into_iter().map(|v| {
+        let (kind, table, key, ver) = (v.kind, v.table, v.key, v.ver);
+        format!("{kind:?} {table:?} {key:?} {ver:?} {:?} {:?} {:?}", v.change_id, v.phase, v.stage)
+    });
+    (verdict, format!("{counts:?}"), checks, named.collect())
+}
+
+fn said(code: i32, words: &str) -> String {
+    String::from_utf8_lossy(&expect(code, words).stderr).into_owned()
+}
+
+#[test]
+fn both_stacks_tell_the_same_of_the_same_seed() {
+    expect(0, "images --offline");
+    for (code, without) in [(0, ""), (1, "--without rebase-offsets ")] {
+        let words = format!("upgrade --option b {without}--changes 1000 --clients 1 --seed 7 --keep-up");
+        let native = run_of(&expect(code, &format!("{words} --stack native --name {STACK}")));
+        let compose = run_of(&expect(code, &format!("{words} --stack compose --name {LAB}")));
+        assert_eq!(told(&native), told(&compose), "{without}");
+        let info = compose.run().unwrap();
+        assert_eq!(info.stack.kind, "compose");
+        assert!(info.builds["postgresql-16"][0].package.contains("postgres:16"), "{:?}", info.builds);
+        assert!(std::fs::metadata(compose.path("logs/postgres-new.log")).unwrap().len() > 0);
+    }
+    // A stack stays where it is.
+    let refused = said(2, &format!("upgrade --option b --stack native --name {LAB}"));
+    assert!(refused.contains("the stack 'test-compose' is compose"), "{refused}");
+}
+
+#[test]
+fn in_place_and_then_decommissioned() {
+    let words = format!("upgrade --option a --stack compose --changes 400 --keep-up --name {LAB}");
+    let run = run_of(&expect(0, &words));
+    let found = findings(&run);
+    assert_eq!(found.verdict, Verdict::Held, "{:?}", not_held(&found));
+    let logs = run.path("steps/11-upgrade-database/pg_upgrade");
+    for file in ["check/pg_upgrade_internal.log", "upgrade/pg_upgrade_internal.log"] {
+        assert!(std::fs::metadata(logs.join(file)).unwrap().len() > 0, "{file}");
+    }
+    expect(0, &format!("decommission --yes --name {LAB}"));
+    assert!(said(5, &format!("decommission --yes --name {LAB}")).contains("removed already"));
+    let broken = run_of(&expect(1, &format!("{words} --without pg-upgrade")));
+    let log = std::fs::read_to_string(broken.path("logs/postgres-new.log")).unwrap();
+    assert!(log.contains("database files are incompatible with server"), "{log}");
+}
+
+#[test]
+fn typed_one_by_one_and_looked_at() {
+    let mut verified = None;
+    for words in procedure() {
+        match words {
+            "up" => drop(expect(0, &format!("up --stack compose --changes 500 --name {LAB}"))),
+            "verify" => verified = Some(expect(0, &format!("verify --name {LAB}"))),
+            _ => drop(expect(0, &format!("{words} --name {LAB}"))),
+        }
+    }
+    let run = run_of(&verified.expect("the README verifies"));
+    assert_eq!(findings(&run).verdict, Verdict::Held, "{:?}", not_held(&findings(&run)));
+    for words in ["ping", "ps", "status", "topics", "replication", "slots list", "logs connect --tail 3"] {
+        expect(0, &format!("{words} --name {LAB}"));
+    }
+    expect(0, &format!("pause-connector --name {LAB}"));
+    expect(0, &format!("restart-connector --name {LAB}"));
+    expect(0, &format!("delete-connector --yes --name {LAB}"));
+    expect(0, &format!("down --volumes --yes --name {LAB}"));
+    for what in [&["ps", "--all"][..], &["volume", "ls"], &["network", "ls"]] {
+        let list = docker(&[what, &["--filter", &format!("name=pg-cdc-{LAB}")]].concat());
+        assert_eq!(list.lines().count(), 1, "only the heading: {list}");
+    }
+}
+
+#[test]
+fn what_is_missing_or_ends_is_said_in_one_sentence() {
+    expect(0, "images --offline");
+    let stack = "bad-compose";
+    let up = format!("up --stack compose --no-install --name {stack}");
+    // An image that is not there.
+    let image = docker(&[
+        "images",
+        "--filter",
+        "reference=pg-cdc-offline/kafka-connect",
+        "--format",
+        "{{.Repository}}:{{.Tag}}",
+    ]);
+    let image = image.lines().next().unwrap();
+    docker(&["tag", image, "pg-cdc-offline/kept:1"]);
+    docker(&["rmi", image]);
+    let missing = said(3, &up);
+    docker(&["tag", "pg-cdc-offline/kept:1", image]);
+    docker(&["rmi", "pg-cdc-offline/kept:1"]);
+    assert!(
+        missing.contains("has no images") && missing.contains("cargo xtask images --offline"),
+        "{missing}"
+    );
+
+    // What another Kafka has left in its volume: the container ends, and says why.
+    expect(0, &format!("{up} --changes 0"));
+    expect(0, &format!("down --name {stack}"));
+    let volume = docker(&["volume", "ls", "--quiet", "--filter", &format!("name=pg-cdc-{stack}")]);
+    let volume = volume.lines().find(|name| name.ends_with("_kafka-data")).unwrap().to_owned();
+    let meta = "cd /data && sed -i 's/cluster.id=.*/cluster.id=AAAAAAAAAAAAAAAAAAAAAA/' $(find . -name meta.properties)";
+    let kafka = docker(&[
+        "images",
+        "--filter",
+        "reference=pg-cdc-offline/kafka",
+        "--format",
+        "{{.Repository}}:{{.Tag}}",
+    ]);
+    let volume = format!("{volume}:/data");
+    let run = ["run", "--rm", "--network=none", "--user=0:0", "--volume", &volume, "--entrypoint=sh"];
+    docker(&[&run[..], &[kafka.lines().next().unwrap(), "-c", meta]].concat());
+    let ended = said(5, &up);
+    assert!(ended.contains("kafka becomes healthy: its container has ended with exit code"), "{ended}");
+    assert!(ended.contains("cluster"), "its last lines: {ended}");
+    expect(0, &format!("down --volumes --yes --name {stack}"));
+}
+
+fn docker(words: &[&str]) -> String {
+    let output = Command::new("docker").args(words).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "docker {words:?}: {said}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
