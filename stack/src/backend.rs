@@ -54,7 +54,7 @@ pub struct Options {
 }
 
 /// Components beside the usual ones.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parts {
     /// Kafka is of the last line that has no controller of its own; one that ran otherwise begins without its
     /// topics.
@@ -70,12 +70,30 @@ pub struct Endpoints {
     pub postgres: BTreeMap<Role, PostgresEndpoint>,
     /// `127.0.0.1:PORT`
     pub kafka: String,
-    /// `127.0.0.1:PORT`; none without ZooKeeper.
+    /// Host and port; none without ZooKeeper.
     pub zookeeper: Option<String>,
     /// `http://127.0.0.1:PORT`
     pub connect: String,
-    /// `http://127.0.0.1:PORT`; none without the Schema Registry.
-    pub registry: Option<String>,
+    /// None without the Schema Registry.
+    pub registry: Option<RegistryEndpoint>,
+}
+
+/// Where the Schema Registry answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegistryEndpoint {
+    /// Of Confluent's interface: `http://127.0.0.1:PORT`, and a path where it is not at the top.
+    pub url: String,
+    /// What Kafka Connect writes Avro with.
+    pub converter: Converter,
+}
+
+/// A converter, and the address that it is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Converter {
+    /// Of Apicurio's registry.
+    Apicurio(String),
+    /// Of Confluent's registry.
+    Confluent(String),
 }
 
 /// Where a server answers, or will.

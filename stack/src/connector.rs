@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use artifacts::run::Names;
 
+use crate::backend::Converter;
 use crate::postgres::Login;
 
 /// Constants of the configuration.
@@ -12,12 +13,14 @@ const TEMPLATE: &str = include_str!("../connector/postgres.json");
 const JSON: &str = include_str!("../connector/converters-json.json");
 /// Avro, in the wire format of Confluent's registry: the id of the schema is in the value, not in a header.
 const AVRO: &str = include_str!("../connector/converters-avro.json");
+/// The same with the converter of Confluent's registry.
+const CONFLUENT: &str = include_str!("../connector/converters-confluent.json");
 
 /// A connector configuration.
 pub type Config = BTreeMap<String, String>;
 
 /// The configuration for a run. `login` is Debezium's, as Connect reaches the server. A heartbeat
-/// of 0 ms is none. With a `registry`, as Connect reaches it, events are Avro, else JSON.
+/// of 0 ms is none. With a `converter` events are Avro, else JSON.
 ///
 /// # Errors
 /// A template is not a JSON object of strings.
@@ -25,20 +28,24 @@ pub fn config(
     names: &Names,
     login: &Login,
     heartbeat_ms: u64,
-    registry: Option<&str>,
+    converter: Option<&Converter>,
 ) -> Result<Config, serde_json::Error> {
     let mut config: Config = serde_json::from_str(TEMPLATE)?;
-    config.extend(serde_json::from_str::<Config>(if registry.is_some() { AVRO } else { JSON })?);
+    let (converters, url) = match converter {
+        None => (JSON, None),
+        Some(Converter::Apicurio(url)) => (AVRO, Some(("apicurio.registry.url", url))),
+        Some(Converter::Confluent(url)) => (CONFLUENT, Some(("schema.registry.url", url))),
+    };
+    config.extend(serde_json::from_str::<Config>(converters)?);
     let mut set = |key: &str, value: String| config.insert(key.to_owned(), value);
     endpoint(login).into_iter().for_each(|(key, value)| drop(set(&key, value)));
     set("topic.prefix", names.prefix.clone());
     set("slot.name", names.slot.clone());
     set("publication.name", names.publication.clone());
     set("table.include.list", tables(names).join(","));
-    if let Some(registry) = registry {
-        for key in ["key.converter.apicurio.registry.url", "value.converter.apicurio.registry.url"] {
-            set(key, format!("{registry}/apis/registry/v2"));
-        }
+    if let Some((key, url)) = url {
+        set(&format!("key.converter.{key}"), url.clone());
+        set(&format!("value.converter.{key}"), url.clone());
     }
     if heartbeat_ms > 0 {
         set("heartbeat.interval.ms", heartbeat_ms.to_string());
@@ -68,7 +75,7 @@ fn tables(names: &Names) -> Vec<&str> {
 mod tests {
     use super::*;
 
-    fn sample(heartbeat_ms: u64, registry: Option<&str>) -> Config {
+    fn sample(heartbeat_ms: u64, converter: Option<&Converter>) -> Config {
         let names = Names {
             database: "testdb".into(),
             prefix: "cdc".into(),
@@ -84,7 +91,7 @@ mod tests {
             password: "pw".into(),
             database: "testdb".into(),
         };
-        config(&names, &login, heartbeat_ms, registry).unwrap()
+        config(&names, &login, heartbeat_ms, converter).unwrap()
     }
 
     #[test]
@@ -98,14 +105,18 @@ mod tests {
     }
 
     #[test]
-    fn json_and_avro_name_the_same_converters_once() {
-        let (json, avro) = (sample(0, None), sample(0, Some("http://127.0.0.1:8081")));
-        for side in ["key", "value"] {
-            assert!(json[&format!("{side}.converter")].ends_with("JsonConverter"));
-            assert!(avro[&format!("{side}.converter")].ends_with("AvroConverter"));
-            let url = &avro[&format!("{side}.converter.apicurio.registry.url")];
-            assert_eq!(url, "http://127.0.0.1:8081/apis/registry/v2");
-            assert!(!avro.contains_key(&format!("{side}.converter.schemas.enable")));
+    fn each_format_names_the_same_converter_for_both_sides() {
+        let url = || "http://127.0.0.1:8081/x".to_owned();
+        let (apicurio, confluent) = (Converter::Apicurio(url()), Converter::Confluent(url()));
+        let json = sample(0, None);
+        for (avro, key) in [(&apicurio, "apicurio.registry.url"), (&confluent, "schema.registry.url")] {
+            let avro = sample(0, Some(avro));
+            for side in ["key", "value"] {
+                assert!(json[&format!("{side}.converter")].ends_with("JsonConverter"));
+                assert!(avro[&format!("{side}.converter")].ends_with("AvroConverter"));
+                assert_eq!(avro[&format!("{side}.converter.{key}")], url());
+                assert!(!avro.contains_key(&format!("{side}.converter.schemas.enable")));
+            }
         }
         for config in [json, avro] {
             assert_eq!(crate::converters::ignored(&config).unwrap(), []);

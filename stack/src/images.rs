@@ -1,6 +1,7 @@
 //! Images for the compose stack where none can be pulled: a Debian base made by debootstrap, and on it what the
 //! native stack was provisioned with. Their entry points take the variables of the official images.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::backend::Parts;
@@ -22,52 +23,98 @@ const PACKAGES: &str = "openjdk-17-jre-headless,libicu72,libldap-2.5-0,libpq5,li
 const LABEL: &str = "pg-cdc.inputs";
 
 /// What is copied beside the programs.
-const FILES: [(&str, &str); 7] = [
+const FILES: [(&str, &str); 9] = [
     ("Dockerfile", include_str!("../compose/offline/Dockerfile")),
     ("settings.sh", include_str!("../compose/offline/settings.sh")),
     ("run-jvm.sh", include_str!("../compose/offline/run-jvm.sh")),
     ("run-kafka.sh", include_str!("../compose/offline/run-kafka.sh")),
     ("run-connect.sh", include_str!("../compose/offline/run-connect.sh")),
+    ("run-zookeeper.sh", include_str!("../compose/offline/run-zookeeper.sh")),
+    ("run-registry.sh", include_str!("../compose/offline/run-registry.sh")),
     ("run-postgres.sh", include_str!("../compose/offline/run-postgres.sh")),
     ("pg-upgrade.sh", include_str!("../compose/pg-upgrade.sh")),
 ];
 
-/// An image: its name, its target in the Dockerfile, and a program to try it out with.
+/// Programs that images are made of: the name of their folder, or file, beside the Dockerfile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    Kafka,
+    ZooKeeper,
+    Registry,
+    Old,
+    New,
+    Generator,
+}
+
+/// An image: its name, its target in the Dockerfile, a program to try it out with, and what it is made of.
 struct Image {
     name: String,
     target: &'static str,
     program: &'static str,
+    parts: &'static [Part],
 }
 
-/// Those that `compose/offline.yml` names.
+impl Image {
+    /// Of its program; its tag says the rest.
+    fn version(&self, tools: &Tools) -> String {
+        let of_zookeeper = tools.zookeeper.as_ref();
+        let version = match self.target {
+            "kafka" | "kafka-connect" => Some(&tools.kafka.kafka_version),
+            "kafka-of-zookeeper" => of_zookeeper.map(|tools| &tools.kafka_version),
+            "zookeeper" => of_zookeeper.map(|tools| &tools.zookeeper_version),
+            "schema-registry" => tools.registry.as_ref().map(|tools| &tools.version),
+            _ => None,
+        };
+        version.cloned().unwrap_or_default()
+    }
+}
+
+/// Those that `compose/offline.yml` and `compose/offline-zookeeper.yml` name.
 fn images() -> Vec<Image> {
     let [old, new] = ["POSTGRES_OLD", "POSTGRES_NEW"].map(version);
-    let (kafka, debezium) = (version("CONFLUENT"), version("DEBEZIUM"));
-    let image = |name: String, target, program| Image { name: format!("{OFFLINE}{name}"), target, program };
+    let [kafka, debezium, zookeeper] = ["CONFLUENT", "DEBEZIUM", "CONFLUENT_ZOOKEEPER"].map(version);
+    let image = |name: String, target, program, parts| Image {
+        name: format!("{OFFLINE}{name}"),
+        target,
+        program,
+        parts,
+    };
+    use Part::{Generator, Kafka, New, Old, Registry, ZooKeeper};
     vec![
-        image(format!("kafka:{kafka}"), "kafka", "java"),
-        image(format!("kafka-connect:{kafka}-{debezium}"), "kafka-connect", "java"),
-        image(format!("postgres:{old}"), "postgres-old", "postgres"),
-        image(format!("postgres:{new}"), "postgres-new", "postgres"),
-        image(format!("pg-upgrade:{old}-{new}"), "pg-upgrade", "pg_upgrade"),
-        image("data-generator:1".into(), "data-generator", "data-generator"),
+        image(format!("kafka:{kafka}"), "kafka", "java", &[Kafka]),
+        image(format!("kafka-connect:{kafka}-{debezium}"), "kafka-connect", "java", &[Kafka, Registry]),
+        image(format!("postgres:{old}"), "postgres-old", "postgres", &[Old]),
+        image(format!("postgres:{new}"), "postgres-new", "postgres", &[New]),
+        image(format!("pg-upgrade:{old}-{new}"), "pg-upgrade", "pg_upgrade", &[Old, New]),
+        image(format!("schema-registry:{kafka}"), "schema-registry", "java", &[Registry]),
+        image(format!("kafka:{zookeeper}"), "kafka-of-zookeeper", "java", &[ZooKeeper]),
+        image(format!("zookeeper:{zookeeper}"), "zookeeper", "java", &[ZooKeeper]),
+        image("data-generator:1".into(), "data-generator", "data-generator", &[Generator]),
     ]
 }
 
 /// Begins the names of images that were built here.
 pub(crate) const OFFLINE: &str = "pg-cdc-offline/";
 
-/// What an upgrade with containers needs: Kafka, Kafka Connect, the old and the new PostgreSQL.
-pub(crate) fn needed(offline: bool) -> [String; 4] {
+/// Says which version of its program an image has.
+pub(crate) const VERSION: &str = "pg-cdc.version";
+
+/// What an upgrade with containers needs: Kafka, Kafka Connect, the old and the new PostgreSQL; the Schema
+/// Registry, ZooKeeper.
+pub(crate) fn needed(offline: bool, parts: Parts) -> Vec<String> {
     let [old, new, kafka, debezium] = ["POSTGRES_OLD", "POSTGRES_NEW", "CONFLUENT", "DEBEZIUM"].map(version);
-    let [of_kafka, of_connect, of_postgres] =
-        if offline { [OFFLINE; 3] } else { ["confluentinc/cp-", "pg-cdc/", ""] };
-    [
-        format!("{of_kafka}kafka:{kafka}"),
-        format!("{of_connect}kafka-connect:{kafka}-{debezium}"),
-        format!("{of_postgres}postgres:{old}"),
-        format!("{of_postgres}postgres:{new}"),
-    ]
+    let zookeeper = version("CONFLUENT_ZOOKEEPER");
+    let [official, ours, postgres] = if offline { [OFFLINE; 3] } else { ["confluentinc/cp-", "pg-cdc/", ""] };
+    let broker = if parts.zookeeper { zookeeper } else { kafka };
+    let mut images = vec![
+        format!("{official}kafka:{broker}"),
+        format!("{ours}kafka-connect:{kafka}-{debezium}"),
+        format!("{postgres}postgres:{old}"),
+        format!("{postgres}postgres:{new}"),
+    ];
+    images.extend(parts.registry.then(|| format!("{official}schema-registry:{kafka}")));
+    images.extend(parts.zookeeper.then(|| format!("{official}zookeeper:{zookeeper}")));
+    images
 }
 
 /// The names of the images.
@@ -85,16 +132,17 @@ pub async fn build_offline(generator: &Path, install: bool) -> Result<Vec<String
     let provision = Provision { paths: &paths, install, observer: &observer };
     Docker::find().await?;
     let majors = ["POSTGRES_OLD", "POSTGRES_NEW"].map(|name| major(version(name)));
-    let tools = provision.tools(&majors, Parts::default()).await?;
+    let tools = provision.tools(&majors, Parts { zookeeper: true, registry: true }).await?;
     let base = base(&provision).await?;
-    let inputs = inputs(&base, &tools, generator)?;
+    let sources = Sources::of(&tools, generator, majors)?;
     let mut outdated = Vec::new();
     for image in images() {
         let format = format!("{{{{index .Config.Labels \"{LABEL}\"}}}}");
         let ask = docker(&["image", "inspect", "--format", &format, &image.name]);
         let made_from = ask.run("looking for an image", SHORT, &*observer).await.unwrap_or_default();
+        let inputs = sources.hash(&base, &image)?;
         if made_from.trim() != inputs {
-            outdated.push(image);
+            outdated.push((image, inputs));
         }
     }
     if outdated.is_empty() {
@@ -102,12 +150,14 @@ pub async fn build_offline(generator: &Path, install: bool) -> Result<Vec<String
     }
     let _lock = provision.lock().await?;
     let context = provision.unfinished("images")?;
-    fill(context.path(), &tools, generator, majors, &observer).await?;
+    let parts: BTreeSet<Part> = outdated.iter().flat_map(|(image, _)| image.parts).copied().collect();
+    sources.fill(context.path(), &parts, &observer).await?;
     let arguments = [format!("BASE={base}"), format!("OLD={}", majors[0]), format!("NEW={}", majors[1])];
-    for image in &outdated {
+    for (image, inputs) in &outdated {
         let task = Task::start(format!("building {}", image.name));
         // The classic builder: it needs no plug-in.
         docker(&["build", "--quiet", "--label", &format!("{LABEL}={inputs}"), "--target", image.target])
+            .args(["--label", &format!("{VERSION}={}", image.version(&tools))])
             .args(arguments.iter().flat_map(|argument| ["--build-arg", argument]))
             .args(["--tag", &image.name])
             .args([context.path()])
@@ -119,7 +169,10 @@ pub async fn build_offline(generator: &Path, install: bool) -> Result<Vec<String
             .await?;
         task.done();
     }
-    Ok(outdated.into_iter().map(|image| image.name).collect())
+    // Those that had the names before.
+    let old = ["image", "prune", "--force", "--filter", &format!("label={LABEL}")];
+    docker(&old).run("removing outdated images", SHORT, &*observer).await?;
+    Ok(outdated.into_iter().map(|(image, _)| image.name).collect())
 }
 
 fn docker(args: &[&str]) -> Command {
@@ -157,48 +210,102 @@ async fn base(provision: &Provision<'_>) -> Result<String> {
     Ok(name)
 }
 
-/// What the images are made from, in a few characters.
-fn inputs(base: &str, tools: &Tools, generator: &Path) -> Result<String> {
-    let generator = artifacts::seal::sha256_file(generator).map_err(|e| Error::corrupt(generator, e))?;
-    let programs: Vec<&PathBuf> = tools.postgres.values().map(|tools| &tools.bindir).collect();
-    Ok(short_hash(&format!("{base} {FILES:?} {VERSIONS} {:?} {programs:?} {generator}", tools.kafka.home)))
+/// Where the parts are on this machine.
+struct Sources(BTreeMap<Part, PathBuf>);
+
+impl Sources {
+    fn of(tools: &Tools, generator: &Path, majors: [u32; 2]) -> Result<Self> {
+        let [old, new] = majors.map(|major| postgres(tools, major));
+        let mut sources = BTreeMap::from([
+            (Part::Kafka, tools.kafka.home.clone()),
+            (Part::Old, old?),
+            (Part::New, new?),
+            (Part::Generator, generator.to_owned()),
+        ]);
+        sources.extend(tools.zookeeper.iter().map(|tools| (Part::ZooKeeper, tools.home.clone())));
+        sources.extend(tools.registry.iter().map(|tools| (Part::Registry, tools.home.clone())));
+        Ok(Self(sources))
+    }
+
+    /// What an image is made from, in a few characters. Names of folders say what is in them.
+    fn hash(&self, base: &str, image: &Image) -> Result<String> {
+        let mut made_from = format!("{base} {FILES:?}");
+        for part in image.parts {
+            let path = self.path(*part);
+            made_from += &match part {
+                Part::Generator => {
+                    artifacts::seal::sha256_file(&path).map_err(|e| Error::corrupt(&path, e))?
+                }
+                _ => path.display().to_string(),
+            };
+        }
+        Ok(short_hash(&made_from))
+    }
+
+    fn path(&self, part: Part) -> PathBuf {
+        self.0.get(&part).cloned().unwrap_or_default()
+    }
+
+    /// Fills the folder that the images are built from.
+    async fn fill(&self, context: &Path, parts: &BTreeSet<Part>, observer: &Shared) -> Result<()> {
+        for (name, text) in FILES {
+            std::fs::write(context.join(name), text).map_err(Error::io("write", &context.join(name)))?;
+        }
+        for part in parts {
+            let (path, name) = (self.path(*part), part.name());
+            // The folder of the programs of a PostgreSQL is somewhere in what was unpacked.
+            let (folder, bin) = match part {
+                Part::Old | Part::New => unpacked(&path)?,
+                _ => (path, None),
+            };
+            let copy = Command::new("cp").args(["-a"]).args([&folder, &context.join(name)]);
+            copy.run("copying into the images", SHORT, &**observer).await?;
+            if let Some(bin) = bin {
+                let link = context.join(name).join("bin");
+                std::os::unix::fs::symlink(bin, &link).map_err(Error::io("link", &link))?;
+            }
+        }
+        Ok(())
+    }
 }
 
-/// Fills the folder that the images are built from.
-async fn fill(
-    context: &Path,
-    tools: &Tools,
-    generator: &Path,
-    majors: [u32; 2],
-    observer: &Shared,
-) -> Result<()> {
-    for (name, text) in FILES {
-        std::fs::write(context.join(name), text).map_err(Error::io("write", &context.join(name)))?;
+impl Part {
+    /// As the Dockerfile calls it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Kafka => "kafka",
+            Self::ZooKeeper => "zookeeper",
+            Self::Registry => "registry",
+            Self::Old => "postgres-old",
+            Self::New => "postgres-new",
+            Self::Generator => "data-generator",
+        }
     }
-    let copy = async |what: &Path, name: &str| {
-        let copy = Command::new("cp").args(["-a"]).args([what, &context.join(name)]);
-        copy.run("copying into the images", SHORT, &**observer).await
+}
+
+/// The folder of a version's programs, which has to be one of the cache.
+fn postgres(tools: &Tools, major: u32) -> Result<PathBuf> {
+    let bindir = &tools.postgres[&major].bindir;
+    let pinned = || {
+        Error::preflight(
+            format!("PostgreSQL {major} is that of {}, not the pinned one", bindir.display()),
+            format!("unset PG{major}_BINDIR: images are built from the pinned one"),
+        )
     };
-    copy(&tools.kafka.home, "kafka").await?;
-    copy(generator, "data-generator").await?;
-    for (name, major) in ["postgres-old", "postgres-new"].into_iter().zip(majors) {
-        let bindir = &tools.postgres[&major].bindir;
-        let cache = Paths::from_env()?.cache;
-        let inside = bindir.strip_prefix(&cache).ok().and_then(|path| {
-            let folder = path.iter().next()?;
-            Some((cache.join(folder), path.strip_prefix(folder).ok()?))
-        });
-        let Some((folder, bin)) = inside else {
-            return Err(Error::preflight(
-                format!("PostgreSQL {major} is that of {}, not the pinned one", bindir.display()),
-                format!("unset PG{major}_BINDIR: images are built from the pinned one"),
-            ));
-        };
-        copy(&folder, name).await?;
-        let link = context.join(name).join("bin");
-        std::os::unix::fs::symlink(bin, &link).map_err(Error::io("link", &link))?;
-    }
-    Ok(())
+    unpacked(bindir).map_err(|_| pinned())?;
+    Ok(bindir.clone())
+}
+
+/// The folder of the cache that a folder of programs is in, and its path there.
+fn unpacked(bindir: &Path) -> Result<(PathBuf, Option<PathBuf>)> {
+    let cache = Paths::from_env()?.cache;
+    let inside = bindir.strip_prefix(&cache).ok().and_then(|path| {
+        let folder = path.iter().next()?;
+        Some((cache.join(folder), path.strip_prefix(folder).ok()?.to_owned()))
+    });
+    let (folder, bin) =
+        inside.ok_or_else(|| Error::Refused(format!("{} is not in the cache", bindir.display())))?;
+    Ok((folder, Some(bin)))
 }
 
 /// A line of `compose/.env`.

@@ -31,7 +31,9 @@ mod rest;
 mod state;
 pub mod wait;
 
-pub use backend::{Down, Endpoints, Kind, Options, Parts, PostgresEndpoint, Stack};
+pub use backend::{
+    Converter, Down, Endpoints, Kind, Options, Parts, PostgresEndpoint, RegistryEndpoint, Stack,
+};
 pub use compose::choose;
 pub use daemon::{ExitInfo, ServiceStatus};
 pub use engine::Engine;

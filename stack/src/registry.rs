@@ -11,8 +11,16 @@ use crate::rest::{Rest, escape};
 
 pub use crate::rest::{Error, Result};
 
+use crate::backend::{Converter, RegistryEndpoint};
+
 /// Where Apicurio has Confluent's interface.
 pub(crate) const CCOMPAT: &str = "/apis/ccompat/v7";
+
+/// Apicurio's registry at an address, which Kafka Connect may reach by another one.
+pub(crate) fn apicurio(base: &str, inside: &str) -> RegistryEndpoint {
+    let converter = Converter::Apicurio(format!("{inside}/apis/registry/v2"));
+    RegistryEndpoint { url: format!("{base}{CCOMPAT}"), converter }
+}
 
 /// A client of one registry, `http://127.0.0.1:8081`.
 #[derive(Clone)]
@@ -21,12 +29,12 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client for the registry at `base`; proxies of the environment are not used.
+    /// A client for the registry with Confluent's interface at `base`; proxies of the environment are not used.
     ///
     /// # Errors
     /// The HTTP client cannot be made.
     pub fn new(base: &str, observer: Shared) -> Result<Self> {
-        Ok(Self { rest: Rest::new(&format!("{base}{CCOMPAT}"), observer)? })
+        Ok(Self { rest: Rest::new(base, observer)? })
     }
 
     /// `GET /subjects`: the names of all subjects.

@@ -77,8 +77,8 @@ impl Cx {
     /// The Schema Registry, reporting into the evidence; none when events are JSON.
     pub(crate) fn registry(&mut self) -> anyhow::Result<Option<registry::Client>> {
         let observer = self.observer();
-        let base = self.stack()?.endpoints().registry;
-        Ok(base.map(|base| registry::Client::new(&base, observer)).transpose()?)
+        let registry = self.stack()?.endpoints().registry;
+        Ok(registry.map(|registry| registry::Client::new(&registry.url, observer)).transpose()?)
     }
 
     /// Says one thing at the end of the step, on the console and in the evidence.

@@ -133,7 +133,12 @@ fn attribute(
 pub(crate) fn connector_config(cx: &mut Cx, role: Role) -> anyhow::Result<connector::Config> {
     let login = cx.login(role, Who::Debezium)?;
     let registry = cx.stack()?.endpoints().registry;
-    let mut config = connector::config(&cx.info.names, &login, cx.info.heartbeat_ms, registry.as_deref())?;
+    let mut config = connector::config(
+        &cx.info.names,
+        &login,
+        cx.info.heartbeat_ms,
+        registry.map(|r| r.converter).as_ref(),
+    )?;
     let strategy = cx.info.mismatch_strategy.clone();
     config.extend(strategy.map(|strategy| ("offset.mismatch.strategy".to_owned(), strategy)));
     if role == Role::New && cx.info.offsets == "reset" {

@@ -131,6 +131,7 @@ impl Compose {
             "postgres-new" => ports.postgres_new,
             "kafka" => ports.kafka,
             "kafka-connect" => ports.connect,
+            "schema-registry" => ports.registry,
             _ => return None,
         })
     }

@@ -100,6 +100,13 @@ impl Docker {
         ask.run("looking for images", SHORT, &Silent).await.is_ok()
     }
 
+    /// A label of an image; of one that has none, its tag.
+    pub(crate) async fn label(&self, image: &str, label: &str) -> String {
+        let format = format!("{{{{index .Config.Labels \"{label}\"}}}}");
+        let said = self.inspect("image", image, &format, &Silent).await.filter(|said| !said.is_empty());
+        said.unwrap_or_else(|| image.rsplit(':').next().unwrap_or_default().to_owned())
+    }
+
     /// What the engine says of a container or an image, in the given words; none when it is not there.
     pub(crate) async fn inspect(
         &self,

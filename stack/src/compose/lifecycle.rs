@@ -15,6 +15,7 @@ use crate::daemon::ExitInfo;
 use crate::error::{Error, Result};
 use crate::images;
 use crate::logs;
+use crate::native::controller_changes;
 use crate::observe::{Shared, Silent};
 use crate::paths::{create_dir, remove_dir};
 use crate::ports::Ports;
@@ -23,27 +24,26 @@ use crate::progress::Task;
 const STOP: Duration = Duration::from_secs(30);
 /// Longer: an open replication connection holds a fast shutdown up.
 const STOP_POSTGRES: Duration = Duration::from_secs(90);
-/// Those that every rehearsal shares.
-const WARM: [&str; 2] = ["kafka", "connect"];
 
 impl Compose {
     /// Gets the images, starts or re-uses Kafka and Kafka Connect, and starts a fresh old server.
     pub(crate) async fn up(&mut self, from: u32, to: u32, parts: Parts, observer: &Shared) -> Result<()> {
         self.home.check_secrets()?;
-        check(from, to, parts)?;
+        check(from, to)?;
         let kept = self.state.take();
         let docker = match &kept {
             Some(state) => state.docker.clone(),
             None => Docker::find().await?,
         };
         docker.answers().await?;
-        let offline = !docker.has(&images::needed(false)).await && docker.has(&images::needed(true)).await;
+        let offline = offline(&docker, parts).await;
         create_dir(&self.home.dir)?;
         self.home.secrets.write(&self.home.dir)?;
-        let ports = self.settle_ports(kept.as_ref())?;
+        let ports = self.settle_ports(kept.as_ref(), parts.registry)?;
         // What nobody remembers begins anew: offsets that a lost state has left would be those of another database.
         let unknown = kept.is_none();
-        let mut state = State::new(from, to, ports, docker, offline);
+        let had = kept.as_ref().map(|state| (state.parts, state.offline));
+        let mut state = State::new(from, to, ports, docker, offline, parts);
         state.generation = kept.as_ref().map_or(0, |state| state.generation) + 1;
         state.containers = kept.map(|state| state.containers).unwrap_or_default();
         state.log_marks = logs::marks(&self.home.dir);
@@ -53,9 +53,13 @@ impl Compose {
         if unknown {
             self.run_compose(&["down", "--volumes", "--remove-orphans"], observer).await?;
         }
+        if let Some(had) = had.filter(|had| *had != (parts, offline)) {
+            self.remove_outdated(had.0, observer).await?;
+        }
         self.remove_servers().await?;
         let task = Task::start(format!("starting PostgreSQL {from}, Kafka and Kafka Connect in containers"));
-        self.start(&["kafka", "connect", "postgres-old"], observer).await?;
+        let services = [&self.state()?.warm()[..], &["postgres-old"]].concat();
+        self.start(&services, observer).await?;
         self.name_versions(observer).await?;
         task.done();
         Ok(())
@@ -66,7 +70,7 @@ impl Compose {
         let state = self.state()?;
         state.docker.answers().await?;
         let wanted = state.postgres.iter().filter(|(_, wanted)| **wanted).map(|(role, _)| service_of(*role));
-        let services: Vec<String> = WARM.map(str::to_owned).into_iter().chain(wanted).collect();
+        let services: Vec<String> = state.warm().into_iter().map(str::to_owned).chain(wanted).collect();
         self.start(&services.iter().map(String::as_str).collect::<Vec<_>>(), observer).await
     }
 
@@ -195,10 +199,25 @@ impl Compose {
         Ok(())
     }
 
+    /// Removes what was started from other images, or for other services, than those that are wanted now.
+    async fn remove_outdated(&mut self, had: Parts, observer: &Shared) -> Result<()> {
+        let parts = self.state()?.parts;
+        if had.zookeeper != parts.zookeeper {
+            controller_changes(had.zookeeper, parts.zookeeper);
+        }
+        let warm = ["kafka-connect", "schema-registry", "kafka", "zookeeper"];
+        self.run_compose(&[&["rm", "--stop", "--force"][..], &warm].concat(), observer).await?;
+        for service in ["connect", "schema-registry", "kafka", "zookeeper"] {
+            self.forget(service).await?;
+            self.remember(|state| drop(state.containers.remove(service)))?;
+        }
+        Ok(())
+    }
+
     /// Pulls and builds what the engine does not have.
     async fn get_images(&self, observer: &Shared) -> Result<()> {
         let state = self.state()?;
-        if state.offline || state.docker.has(&images::needed(false)).await {
+        if state.offline || state.docker.has(&images::needed(false, state.parts)).await {
             return Ok(());
         }
         let offline = "or build images without a registry: cargo xtask images --offline";
@@ -208,7 +227,7 @@ impl Compose {
         }
         let task = Task::start("pulling the official images, building that of Kafka Connect");
         for words in
-            [["pull", "--quiet", "postgres", "postgres-new", "kafka"].as_slice(), &["build", "kafka-connect"]]
+            [&["pull", "--quiet", "--ignore-buildable"][..], &["build", "kafka-connect", "pg-upgrade"]]
         {
             let get = self.compose()?.args(words);
             get.run("getting the images", DOWNLOAD, &**observer).await.map_err(|e| {
@@ -236,19 +255,25 @@ impl Compose {
                 self.endpoints().postgres(role).map(|server| server.version.clone()).unwrap_or_default();
             versions.insert(format!("postgresql-{major}"), version);
         }
-        // Broker and Connect are of one release.
-        versions.insert("kafka".into(), kafka.clone());
+        // Broker and Connect are of one release, unless it is one with ZooKeeper.
+        let broker = match state.parts.zookeeper {
+            true => state.docker.label(&images::needed(state.offline, state.parts)[0], images::VERSION).await,
+            false => kafka.clone(),
+        };
+        versions.insert("kafka".into(), broker);
+        versions.extend(self.zookeeper().await?.map(|version| ("zookeeper".into(), version)));
         versions.insert("kafka-connect".into(), kafka);
         versions.insert("debezium".into(), images::version("DEBEZIUM").into());
         let mut builds = std::collections::BTreeMap::new();
-        for (component, image) in ["kafka", "kafka-connect"]
-            .into_iter()
-            .map(str::to_owned)
-            .chain([state.from, state.to].map(|major| format!("postgresql-{major}")))
-            .zip(images::needed(state.offline))
-        {
+        let servers = [state.from, state.to].map(|major| format!("postgresql-{major}"));
+        let mut components = vec!["kafka".to_owned(), "kafka-connect".to_owned()];
+        components.extend(servers);
+        components.extend(state.parts.registry.then(|| "schema-registry".to_owned()));
+        components.extend(state.parts.zookeeper.then(|| "zookeeper".to_owned()));
+        for (component, image) in components.into_iter().zip(images::needed(state.offline, state.parts)) {
             let id = state.docker.inspect("image", &image, "{{.Id}}", &Silent).await.unwrap_or_default();
-            let version = versions.get(&component).cloned().unwrap_or_default();
+            let tag = image.rsplit(':').next().unwrap_or_default();
+            let version = versions.get(&component).map_or(tag, String::as_str).to_owned();
             let sha256 = id.strip_prefix("sha256:").unwrap_or(&id).to_owned();
             builds.insert(component, vec![Build { package: image, version, sha256 }]);
         }
@@ -278,28 +303,30 @@ impl Compose {
         format!("{}_{DATA}", self.project)
     }
 
-    fn settle_ports(&mut self, kept: Option<&State>) -> Result<Ports> {
+    fn settle_ports(&mut self, kept: Option<&State>, registry: bool) -> Result<Ports> {
         let standard = self.home.options.standard_ports;
-        self.home.settle_ports(kept.map(|s| &s.ports), standard, false, |daemons, port| {
+        self.home.settle_ports(kept.map(|s| &s.ports), standard, registry, |daemons, port| {
             let Some(ports) = kept.map(|s| &s.ports) else { return false };
             let runs = |service: &str| daemons.find(service).is_some();
             (port == ports.kafka && runs("kafka"))
                 || (port == ports.connect && runs("connect"))
+                || (port == ports.registry && runs("schema-registry"))
                 || (port == ports.postgres_old && (runs("postgres-old") || runs("postgres-new")))
                 || (port == ports.postgres_new && runs("postgres-new"))
         })
     }
 }
 
+/// Whether the images are taken that were built here: when the official ones are not there.
+pub(super) async fn offline(docker: &Docker, parts: Parts) -> bool {
+    !docker.has(&images::needed(false, parts)).await && docker.has(&images::needed(true, parts)).await
+}
+
 /// What the images are there for.
-fn check(from: u32, to: u32, parts: Parts) -> Result<()> {
+fn check(from: u32, to: u32) -> Result<()> {
     let [old, new] = ["POSTGRES_OLD", "POSTGRES_NEW"].map(|name| images::major(images::version(name)));
     if (from, to) != (old, new) {
         return Err(not_yet(&format!("an upgrade from {from} to {to} (only {old} to {new})")));
     }
-    match parts {
-        Parts { zookeeper: true, .. } => Err(not_yet("--kafka zookeeper")),
-        Parts { registry: true, .. } => Err(not_yet("--format avro")),
-        Parts { .. } => Ok(()),
-    }
+    Ok(())
 }

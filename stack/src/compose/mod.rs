@@ -14,13 +14,14 @@ use artifacts::run::Build;
 use artifacts::snapshot::Role;
 use rustix::process::{Signal, getegid, geteuid};
 
-use crate::backend::{Endpoints, Kind, Options, PostgresEndpoint};
-use crate::command::{Command, DUMP};
+use crate::backend::{Endpoints, Kind, Options, Parts, PostgresEndpoint};
+use crate::command::{Command, DUMP, SHORT};
 use crate::daemon::{ExitInfo, ServiceStatus, memory};
 use crate::error::{Error, Result};
 use crate::home::Home;
 use crate::images;
-use crate::observe::Shared;
+use crate::native::zookeeper_version;
+use crate::observe::{Shared, Silent};
 use crate::paths::create_dir;
 use crate::provision::short_hash;
 pub(crate) use docker::Docker;
@@ -45,12 +46,14 @@ pub(crate) struct Compose {
 pub async fn choose() -> (Kind, String) {
     match Docker::find().await {
         Err(e) => (Kind::Native, e.cause()),
-        Ok(docker)
-            if !docker.has(&images::needed(false)).await && !docker.has(&images::needed(true)).await =>
-        {
+        Ok(docker) => {
+            let usual = Parts::default();
+            let official = docker.has(&images::needed(false, usual)).await;
+            if official || docker.has(&images::needed(true, usual)).await {
+                return (Kind::Compose, "a Docker engine with compose v2 answers and has the images".into());
+            }
             (Kind::Native, "the Docker engine has no images of the stack; --stack compose gets them".into())
         }
-        Ok(_) => (Kind::Compose, "a Docker engine with compose v2 answers and has the images".into()),
     }
 }
 
@@ -104,9 +107,9 @@ impl Compose {
         Endpoints {
             postgres: roles.iter().map(|role| (*role, server(*role))).collect(),
             kafka: format!("127.0.0.1:{}", state.ports.kafka),
-            zookeeper: None,
+            zookeeper: state.parts.zookeeper.then(|| "zookeeper:2181".into()),
             connect: format!("http://127.0.0.1:{}", state.ports.connect),
-            registry: None,
+            registry: state.parts.registry.then(|| state.registry()),
         }
     }
 
@@ -163,9 +166,16 @@ impl Compose {
         self.home.daemons.services().iter().filter_map(|service| self.service(service)).collect()
     }
 
-    /// The stack of containers has none yet.
+    /// Asked in its container: it is not published.
     pub(crate) async fn zookeeper(&self) -> Result<Option<String>> {
-        Ok(None)
+        let state = self.state()?;
+        if !state.parts.zookeeper {
+            return Ok(None);
+        }
+        let ask = "exec 3<>/dev/tcp/127.0.0.1/2181 && echo srvr >&3 && cat <&3";
+        let exec = state.docker.command().args(["exec", &self.name_of("zookeeper"), "bash", "-c", ask]);
+        let answer = exec.run("asking zookeeper srvr", SHORT, &Silent).await?;
+        Ok(zookeeper_version(&answer))
     }
 
     /// `docker run` of what is gone with its end.

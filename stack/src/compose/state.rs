@@ -8,12 +8,13 @@ use artifacts::snapshot::Role;
 use serde::{Deserialize, Serialize};
 
 use super::Docker;
-use crate::backend::Kind;
+use crate::backend::{Converter, Kind, Parts, RegistryEndpoint};
 use crate::error::Result;
 use crate::images;
 use crate::paths::write_file;
 use crate::ports::Ports;
 use crate::procfs::Process;
+use crate::registry::apicurio;
 use crate::state::{self, InPlace, Secrets};
 
 /// The folder of `compose.yml`.
@@ -38,6 +39,8 @@ pub(crate) struct State {
     pub(super) docker: Docker,
     /// The images are those that were built here.
     pub(super) offline: bool,
+    /// What runs beside the usual services.
+    pub(super) parts: Parts,
     /// The servers there are, and whether they should run.
     pub(super) postgres: BTreeMap<Role, bool>,
     /// Set from the moment when pg_upgrade may change files of the old cluster.
@@ -63,7 +66,7 @@ pub(super) struct Container {
 }
 
 impl State {
-    pub(super) fn new(from: u32, to: u32, ports: Ports, docker: Docker, offline: bool) -> Self {
+    pub(super) fn new(from: u32, to: u32, ports: Ports, docker: Docker, offline: bool, parts: Parts) -> Self {
         Self {
             schema: state::SCHEMA.into(),
             kind: Kind::Compose,
@@ -73,6 +76,7 @@ impl State {
             ports,
             docker,
             offline,
+            parts,
             postgres: BTreeMap::new(),
             in_place: None,
             log_marks: BTreeMap::new(),
@@ -91,10 +95,10 @@ impl State {
     /// Versions, then values for the other variables of `compose.yml`, then what compose itself is told.
     fn env(&self, project: &str, secrets: &Secrets) -> String {
         let ports = &self.ports;
-        let overrides = if self.offline { format!(":{FILES}/offline.yml") } else { String::new() };
+        let files: Vec<String> = self.files().iter().map(|name| format!("{FILES}/{name}")).collect();
         let mut env = vec![
             ("COMPOSE_PROJECT_NAME", project.to_owned()),
-            ("COMPOSE_FILE", format!("{FILES}/compose.yml{overrides}")),
+            ("COMPOSE_FILE", files.join(":")),
             ("COMPOSE_PROFILES", "*".into()),
             ("CONTAINER_PREFIX", format!("{project}-")),
             ("POSTGRES_PASSWORD", secrets.postgres.clone()),
@@ -110,6 +114,43 @@ impl State {
         }
         let lines: String = env.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
         format!("{}{lines}", images::VERSIONS)
+    }
+
+    /// In the order in which they override one another.
+    fn files(&self) -> Vec<&'static str> {
+        let with = |wanted: bool, name| wanted.then_some(name);
+        let zookeeper = self.parts.zookeeper;
+        [
+            Some("compose.yml"),
+            with(zookeeper, "kafka-zookeeper.yml"),
+            with(self.offline, "offline.yml"),
+            with(zookeeper && self.offline, "offline-zookeeper.yml"),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    /// The services that every rehearsal shares; those that need others come later.
+    pub(super) fn warm(&self) -> Vec<&'static str> {
+        let with = |wanted: bool, name| wanted.then_some(name);
+        let all = [
+            with(self.parts.zookeeper, "zookeeper"),
+            Some("kafka"),
+            with(self.parts.registry, "schema-registry"),
+            Some("connect"),
+        ];
+        all.into_iter().flatten().collect()
+    }
+
+    /// Confluent's registry, or Apicurio's in its place.
+    pub(super) fn registry(&self) -> RegistryEndpoint {
+        let (url, inside) =
+            (format!("http://127.0.0.1:{}", self.ports.registry), "http://schema-registry:8081");
+        if self.offline {
+            return apicurio(&url, inside);
+        }
+        RegistryEndpoint { url, converter: Converter::Confluent(inside.into()) }
     }
 
     /// The image of a server.

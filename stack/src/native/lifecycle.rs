@@ -169,13 +169,8 @@ impl Native {
     /// servers: a connector whose database is gone takes 10 s to give up.
     async fn stop_outdated(&self, kept: Option<&State>, wanted: &Tools) -> Result<()> {
         let Some(had) = kept.map(|state| &state.tools) else { return self.stop_warm().await.map(drop) };
-        let with = |tools: &Tools| if tools.zookeeper.is_some() { "ZooKeeper" } else { "KRaft" };
         if had.zookeeper != wanted.zookeeper {
-            progress::line(&format!(
-                "Kafka ran with {}; with {} it begins without the topics of earlier runs",
-                with(had),
-                with(wanted)
-            ));
+            controller_changes(had.zookeeper.is_some(), wanted.zookeeper.is_some());
         }
         if had.kafka != wanted.kafka || had.java != wanted.java || had.zookeeper != wanted.zookeeper {
             self.stop_warm().await?;
@@ -212,4 +207,14 @@ impl Native {
                 || [Role::Old, Role::New].iter().any(|r| port == port_of(state, *r) && runs(&service_of(*r)))
         })
     }
+}
+
+/// Says what becomes of Kafka's topics when ZooKeeper comes or goes.
+pub(crate) fn controller_changes(had: bool, has: bool) {
+    let with = |zookeeper: bool| if zookeeper { "ZooKeeper" } else { "KRaft" };
+    progress::line(&format!(
+        "Kafka ran with {}; with {} it begins without the topics of earlier runs",
+        with(had),
+        with(has)
+    ));
 }

@@ -23,8 +23,11 @@ use crate::daemon::{ExitInfo, ServiceStatus};
 use crate::error::{Error, Result};
 use crate::home::Home;
 use crate::observe::Shared;
+use crate::registry::apicurio;
 use crate::state::{PostgresTools, State, pgpass};
+pub(crate) use lifecycle::controller_changes;
 pub(crate) use upgrade::{LINKED, SHUTDOWN, complaint, may_decommission, old_may_start};
+pub(crate) use zookeeper::zookeeper_version;
 
 const KAFKA: &str = "kafka";
 const CONNECT: &str = "connect";
@@ -93,7 +96,10 @@ impl Native {
                 .is_some()
                 .then(|| format!("127.0.0.1:{}", state.ports.controller)),
             connect: format!("http://127.0.0.1:{}", state.ports.connect),
-            registry: state.tools.registry.as_ref().map(|_| registry::url(&state.ports)),
+            registry: state.tools.registry.as_ref().map(|_| {
+                let url = registry::url(&state.ports);
+                apicurio(&url, &url)
+            }),
         }
     }
 

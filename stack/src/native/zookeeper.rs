@@ -64,10 +64,15 @@ impl Native {
         }
         let answer = ask(state.ports.controller, "srvr").await;
         let answer = answer.map_err(|e| Error::Refused(format!("zookeeper does not answer srvr: {e}")))?;
-        // Zookeeper version: 3.8.4-9316c2a7a97e1666d8f4593f34dd6fc36ecc436c, built on ...
-        let version = answer.split_once("version: ").and_then(|(_, rest)| rest.split(['-', ',']).next());
-        Ok(version.map(str::to_owned))
+        Ok(zookeeper_version(&answer))
     }
+}
+
+/// The version in the answer to `srvr`.
+pub(crate) fn zookeeper_version(answer: &str) -> Option<String> {
+    // Zookeeper version: 3.8.4-9316c2a7a97e1666d8f4593f34dd6fc36ecc436c, built on ...
+    let version = answer.split_once("version: ").and_then(|(_, rest)| rest.split(['-', ',']).next());
+    version.map(str::to_owned)
 }
 
 async fn free(port: u16, kafka_runs: bool) -> std::result::Result<(), String> {

@@ -91,8 +91,8 @@ impl Target {
 
     /// The Schema Registry; none when events are JSON.
     pub(super) fn registry(&self) -> anyhow::Result<Option<registry::Client>> {
-        let base = self.stack.endpoints().registry;
-        Ok(base.map(|base| registry::Client::new(&base, self.observer())).transpose()?)
+        let registry = self.stack.endpoints().registry;
+        Ok(registry.map(|registry| registry::Client::new(&registry.url, self.observer())).transpose()?)
     }
 
     /// The superuser's connection to a server, which has to run.

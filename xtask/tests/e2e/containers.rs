@@ -6,6 +6,7 @@ use std::process::Command;
 
 use artifacts::RunDir;
 use artifacts::findings::{Findings, Verdict};
+use artifacts::snapshot::Snapshot;
 
 use crate::support::{STACK, expect, findings, not_held, procedure, run_of, violations};
 
@@ -60,6 +61,26 @@ fn in_place_and_then_decommissioned() {
     let broken = run_of(&expect(1, &format!("{words} --without pg-upgrade")));
     let log = std::fs::read_to_string(broken.path("logs/postgres-new.log")).unwrap();
     assert!(log.contains("database files are incompatible with server"), "{log}");
+}
+
+#[test]
+fn with_zookeeper_and_avro_and_a_column_more() {
+    let words = "upgrade --option b --kafka zookeeper --format avro --add-column";
+    let output = expect(0, &format!("{words} --stack compose --changes 400 --keep-up --name {LAB}"));
+    let run = run_of(&output);
+    let found = findings(&run);
+    assert_eq!(found.verdict, Verdict::Held, "{:?}", not_held(&found));
+    let info = run.run().unwrap();
+    assert!(info.versions["kafka"].starts_with("3.9.") && info.versions["zookeeper"].starts_with("3.8."));
+    let (before, after) = (run.snapshot("before").unwrap().unwrap(), run.snapshot("after").unwrap().unwrap());
+    assert_eq!(after.settings["kafka.controller"], "zookeeper");
+    let orders = format!("{}.public.orders-value", info.names.prefix);
+    let versions =
+        |snapshot: &Snapshot| snapshot.subjects.as_ref().expect("subjects")[&orders].versions.len();
+    assert_eq!((versions(&before), versions(&after)), (1, 2));
+    for service in ["zookeeper", "schema-registry"] {
+        assert!(std::fs::metadata(run.path(format!("logs/{service}.log"))).unwrap().len() > 0, "{service}");
+    }
 }
 
 #[test]

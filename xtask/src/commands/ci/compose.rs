@@ -8,11 +8,12 @@ use super::{Count, Ground};
 use crate::console;
 
 /// The scenarios that need an engine with compose v2.
-const NEED_ENGINE: [&str; 5] = [
+const NEED_ENGINE: [&str; 6] = [
     "compose::the_stack_keeps_events_and_offsets_and_is_upgraded_in_place",
     "containers::both_stacks_tell_the_same_of_the_same_seed",
     "containers::in_place_and_then_decommissioned",
     "containers::typed_one_by_one_and_looked_at",
+    "containers::with_zookeeper_and_avro_and_a_column_more",
     "containers::what_is_missing_or_ends_is_said_in_one_sentence",
 ];
 
