@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use artifacts::run::Names;
 
-use crate::backend::Converter;
+use crate::endpoints::Converter;
 use crate::postgres::Login;
 
 /// Constants of the configuration.

@@ -22,9 +22,9 @@ const PACKAGES: &str = "openjdk-17-jre-headless,libicu72,libldap-2.5-0,libpq5,li
 /// What an image was built from.
 const LABEL: &str = "pg-cdc.inputs";
 
+const DOCKERFILE: &str = include_str!("../compose/offline/Dockerfile");
 /// What is copied beside the programs.
-const FILES: [(&str, &str); 9] = [
-    ("Dockerfile", include_str!("../compose/offline/Dockerfile")),
+const FILES: [(&str, &str); 8] = [
     ("settings.sh", include_str!("../compose/offline/settings.sh")),
     ("run-jvm.sh", include_str!("../compose/offline/run-jvm.sh")),
     ("run-kafka.sh", include_str!("../compose/offline/run-kafka.sh")),
@@ -155,12 +155,14 @@ pub async fn build_offline(generator: &Path, install: bool) -> Result<Vec<String
     let arguments = [format!("BASE={base}"), format!("OLD={}", majors[0]), format!("NEW={}", majors[1])];
     for (image, inputs) in &outdated {
         let task = Task::start(format!("building {}", image.name));
+        let file = context.path().join(format!("{}.Dockerfile", image.target));
+        std::fs::write(&file, stages(image.target)).map_err(Error::io("write", &file))?;
         // The classic builder: it needs no plug-in.
         docker(&["build", "--quiet", "--label", &format!("{LABEL}={inputs}"), "--target", image.target])
             .args(["--label", &format!("{VERSION}={}", image.version(&tools))])
             .args(arguments.iter().flat_map(|argument| ["--build-arg", argument]))
-            .args(["--tag", &image.name])
-            .args([context.path()])
+            .args(["--tag", &image.name, "--file"])
+            .args([&file, context.path()])
             .env("DOCKER_BUILDKIT", "0")
             .run(&format!("building {}", image.name), DOWNLOAD, &*observer)
             .await?;
@@ -210,6 +212,21 @@ async fn base(provision: &Provision<'_>) -> Result<String> {
     Ok(name)
 }
 
+/// The stages of the Dockerfile that a target is made of: the classic builder runs all that come before it.
+fn stages(target: &str) -> String {
+    let (head, rest) = DOCKERFILE.split_once("\nFROM ").unwrap_or((DOCKERFILE, ""));
+    let stages: Vec<&str> = rest.split("\nFROM ").collect();
+    let (mut wanted, mut text) = (target, String::new());
+    while let Some((from, stage)) = stages.iter().find_map(|stage| {
+        let (base, named) = stage.split_once(" AS ")?;
+        (named.lines().next() == Some(wanted)).then_some((base, stage))
+    }) {
+        text = format!("\nFROM {stage}{text}");
+        wanted = from;
+    }
+    format!("{head}{text}\n")
+}
+
 /// Where the parts are on this machine.
 struct Sources(BTreeMap<Part, PathBuf>);
 
@@ -229,7 +246,7 @@ impl Sources {
 
     /// What an image is made from, in a few characters. Names of folders say what is in them.
     fn hash(&self, base: &str, image: &Image) -> Result<String> {
-        let mut made_from = format!("{base} {FILES:?}");
+        let mut made_from = format!("{base} {} {FILES:?}", stages(image.target));
         for part in image.parts {
             let path = self.path(*part);
             made_from += &match part {
@@ -324,12 +341,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_target_is_made_of_its_own_stages() {
+        let generator = stages("data-generator");
+        assert!(generator.starts_with("# ") && generator.contains("\nARG BASE\n"), "{generator}");
+        assert_eq!(generator.matches("FROM ").count(), 1);
+        let upgrade = stages("pg-upgrade");
+        assert!(upgrade.find("AS postgres-new").unwrap() < upgrade.find("AS pg-upgrade").unwrap());
+        assert_eq!(upgrade.matches("FROM ").count(), 2);
+    }
+
+    #[test]
     fn every_image_has_a_version_and_a_target() {
         assert_eq!(major(version("POSTGRES_OLD")), 15);
         for image in images() {
             assert!(!image.name.ends_with([':', '-']), "{}", image.name);
             let target = format!(" AS {}\n", image.target);
-            assert!(FILES[0].1.contains(&target), "{}", image.target);
+            let stages = stages(image.target);
+            assert!(stages.contains(&target) && stages.contains("FROM ${BASE} AS"), "{stages}");
         }
     }
 }

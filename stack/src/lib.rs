@@ -11,6 +11,7 @@ pub mod connector;
 pub mod converters;
 mod daemon;
 pub mod doctor;
+mod endpoints;
 mod engine;
 mod error;
 mod home;
@@ -31,11 +32,10 @@ mod rest;
 mod state;
 pub mod wait;
 
-pub use backend::{
-    Converter, Down, Endpoints, Kind, Options, Parts, PostgresEndpoint, RegistryEndpoint, Stack,
-};
+pub use backend::{Down, Kind, Options, Parts, Stack};
 pub use compose::choose;
 pub use daemon::{ExitInfo, ServiceStatus};
+pub use endpoints::{Converter, Endpoints, PostgresEndpoint, RegistryEndpoint};
 pub use engine::Engine;
 pub use error::{Error, Result};
 pub use lock::StackLock;

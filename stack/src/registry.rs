@@ -11,7 +11,7 @@ use crate::rest::{Rest, escape};
 
 pub use crate::rest::{Error, Result};
 
-use crate::backend::{Converter, RegistryEndpoint};
+use crate::endpoints::{Converter, RegistryEndpoint};
 
 /// Where Apicurio has Confluent's interface.
 pub(crate) const CCOMPAT: &str = "/apis/ccompat/v7";

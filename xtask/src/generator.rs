@@ -17,10 +17,15 @@ use crate::{console, project};
 /// Name of the process in the stack.
 pub(crate) const SERVICE: &str = "data-generator";
 
-/// The generator: `PG_CDC_GENERATOR`, else the program beside this one.
+/// `PG_CDC_GENERATOR`; empty is as good as not there.
+fn named() -> Option<PathBuf> {
+    std::env::var_os("PG_CDC_GENERATOR").filter(|name| !name.is_empty()).map(PathBuf::from)
+}
+
+/// The generator: the one that was named, else the program beside this one.
 pub(crate) fn program() -> anyhow::Result<PathBuf> {
-    if let Some(program) = std::env::var_os("PG_CDC_GENERATOR") {
-        return Ok(program.into());
+    if let Some(program) = named() {
+        return Ok(program);
     }
     let xtask = std::env::current_exe().context("cannot find this program")?;
     Ok(xtask.with_file_name(SERVICE))
@@ -30,7 +35,7 @@ pub(crate) fn program() -> anyhow::Result<PathBuf> {
 /// told before anything is started; a generator that was named is taken as it is. Built together with
 /// this program: alone, its dependencies would get other features and be built once more.
 pub(crate) fn build(observer: &dyn Observer) -> anyhow::Result<()> {
-    if std::env::var_os("PG_CDC_GENERATOR").is_none() {
+    if named().is_none() {
         if !program()?.exists() {
             console::say("building the data generator ...");
         }
@@ -46,8 +51,8 @@ pub(crate) fn build(observer: &dyn Observer) -> anyhow::Result<()> {
         built.context("cannot build the data generator")?;
     }
     let program = program()?;
-    let named = std::env::var_os("PG_CDC_GENERATOR").map_or("", |_| ", which PG_CDC_GENERATOR names,");
-    anyhow::ensure!(program.is_file(), "the data generator {}{named} is not there", program.display());
+    let by_name = named().map_or("", |_| ", which PG_CDC_GENERATOR names,");
+    anyhow::ensure!(program.is_file(), "the data generator {}{by_name} is not there", program.display());
     Ok(())
 }
 

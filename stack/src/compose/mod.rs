@@ -14,9 +14,10 @@ use artifacts::run::Build;
 use artifacts::snapshot::Role;
 use rustix::process::{Signal, getegid, geteuid};
 
-use crate::backend::{Endpoints, Kind, Options, Parts, PostgresEndpoint};
+use crate::backend::{Kind, Options, Parts};
 use crate::command::{Command, DUMP, SHORT};
 use crate::daemon::{ExitInfo, ServiceStatus, memory};
+use crate::endpoints::{Endpoints, PostgresEndpoint};
 use crate::error::{Error, Result};
 use crate::home::Home;
 use crate::images;

@@ -8,7 +8,8 @@ use artifacts::snapshot::Role;
 use serde::{Deserialize, Serialize};
 
 use super::Docker;
-use crate::backend::{Converter, Kind, Parts, RegistryEndpoint};
+use crate::backend::{Kind, Parts};
+use crate::endpoints::{Converter, RegistryEndpoint};
 use crate::error::Result;
 use crate::images;
 use crate::paths::write_file;

@@ -17,9 +17,10 @@ use artifacts::run::Build;
 use artifacts::snapshot::Role;
 use rustix::process::Signal;
 
-use crate::backend::{Endpoints, Options, PostgresEndpoint};
+use crate::backend::Options;
 use crate::command::DUMP;
 use crate::daemon::{ExitInfo, ServiceStatus};
+use crate::endpoints::{Endpoints, PostgresEndpoint};
 use crate::error::{Error, Result};
 use crate::home::Home;
 use crate::observe::Shared;

@@ -98,9 +98,14 @@ fn typed_one_by_one_and_looked_at() {
     for words in ["ping", "ps", "status", "topics", "replication", "slots list", "logs connect --tail 3"] {
         expect(0, &format!("{words} --name {LAB}"));
     }
-    expect(0, &format!("pause-connector --name {LAB}"));
-    expect(0, &format!("restart-connector --name {LAB}"));
-    expect(0, &format!("delete-connector --yes --name {LAB}"));
+    let topic = &run.run().unwrap().names.topics[0];
+    expect(0, &format!("events {topic} --max 1 --name {LAB}"));
+    let changes = ["pause-connector", "restart-connector", "reset-offsets --yes", "delete-connector --yes"];
+    for words in
+        changes.into_iter().chain(["slots drop debezium_slot --server new --yes", "down --backups --yes"])
+    {
+        expect(0, &format!("{words} --name {LAB}"));
+    }
     expect(0, &format!("down --volumes --yes --name {LAB}"));
     for what in [&["ps", "--all"][..], &["volume", "ls"], &["network", "ls"]] {
         let list = docker(&[what, &["--filter", &format!("name=pg-cdc-{LAB}")]].concat());
