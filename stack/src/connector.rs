@@ -118,7 +118,7 @@ mod tests {
                 assert!(!avro.contains_key(&format!("{side}.converter.schemas.enable")));
             }
         }
-        for config in [json, avro] {
+        for config in [json, sample(0, Some(&apicurio)), sample(0, Some(&confluent))] {
             assert_eq!(crate::converters::ignored(&config).unwrap(), []);
         }
     }
