@@ -9,7 +9,7 @@ use artifacts::snapshot::Role;
 use serde_json::Value;
 use stack::connect::Client;
 use stack::observe::silent;
-use stack::{Options, Stack};
+use stack::{Kind, Options, Stack};
 
 use crate::support::{self, expect, program, xtask};
 
@@ -76,7 +76,13 @@ fn a_key_that_is_ignored() {
         found.map(|check| check["found"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(ignored(), [""; 0]);
-    let stack = Stack::open(Options { name: STACK.into(), install: false, standard_ports: false }).unwrap();
+    let stack = Stack::open(Options {
+        name: STACK.into(),
+        kind: Kind::Native,
+        install: false,
+        standard_ports: false,
+    })
+    .unwrap();
     let client = Client::new(&stack.endpoints().connect, silent()).unwrap();
     let changes = [("value.converter.schema.enable".to_owned(), "true".to_owned())].into();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
