@@ -17,9 +17,10 @@ use artifacts::findings::{CheckResult, Evidence, Verdict, Violation};
 use crate::verify::context::{Context, Doubt};
 use crate::verify::history::KeyHistory;
 use crate::verify::violations::{self, Violations, sentence};
+use crate::witnesses::Witnesses;
 
-/// Violations that a check names itself; the others are in the file.
-const NAMED: u64 = 5;
+/// Violations that a check names itself, the smallest witnesses; the others are in the file.
+const NAMED: usize = 5;
 
 /// A question about the run.
 pub trait Check: Send {
@@ -119,24 +120,32 @@ pub(crate) fn sealed_or(check: CheckResult, unsealed: Option<&Doubt>) -> CheckRe
 #[derive(Debug, Default)]
 struct Found {
     compared: u64,
-    broken: u64,
-    named: Vec<Evidence>,
+    witnesses: Witnesses<Evidence>,
 }
 
 impl Found {
-    /// Writes a violation and names it if it is one of the first; `place` is where to look.
+    /// How many violations there are.
+    fn broken(&self) -> u64 {
+        self.witnesses.total
+    }
+
+    /// The violations that the check names.
+    fn named(&self) -> Vec<Evidence> {
+        self.witnesses.smallest().cloned().collect()
+    }
+
+    /// Writes a violation and names it if it is one of the smallest; `place` is where to look.
     fn add(&mut self, out: &mut Violations, violation: &Violation, place: (&str, String)) {
         out.push(violation);
         self.name(violation, place);
     }
 
-    /// Counts a violation that was written, and names it if it is one of the first.
+    /// Counts a violation that was written, and names it if it is one of the smallest.
     fn name(&mut self, violation: &Violation, place: (&str, String)) {
-        self.broken += 1;
-        if self.broken <= NAMED {
+        self.witnesses.add(violation, NAMED, || {
             let (file, at) = (Some(place.0.to_owned()), Some(place.1));
-            self.named.push(Evidence { text: sentence(violation), file, at });
-        }
+            Evidence { text: sentence(violation), file, at }
+        });
     }
 
     /// A violation about an event: its place is in the topic.
@@ -149,18 +158,11 @@ impl Found {
     }
 
     /// Broken beats doubts, and doubts beat held.
-    fn answer(
-        &mut self,
-        cx: &Context,
-        held: String,
-        broken: String,
-        remedy: &str,
-        doubts: &[Doubt],
-    ) -> Answer {
-        if self.broken > 0 {
-            let mut named = std::mem::take(&mut self.named);
-            if self.broken > NAMED {
-                let text = format!("all {} are in {}", self.broken, violations::FILE);
+    fn answer(&self, cx: &Context, held: String, broken: String, remedy: &str, doubts: &[Doubt]) -> Answer {
+        if self.broken() > 0 {
+            let mut named = self.named();
+            if self.broken() > NAMED as u64 {
+                let text = format!("all {} are in {}", self.broken(), violations::FILE);
                 named.push(Evidence { text, file: Some(violations::FILE.into()), at: None });
             }
             let doubts = doubts.iter().map(|doubt| doubt.evidence.clone());

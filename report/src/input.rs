@@ -44,7 +44,7 @@ pub(crate) struct Input {
 pub(crate) struct Violations {
     pub(crate) total: u64,
     /// By kind, and by its name with the stage.
-    pub(crate) kinds: BTreeMap<(ViolationKind, String), Witnesses>,
+    pub(crate) kinds: BTreeMap<(ViolationKind, String), Witnesses<Violation>>,
     /// Why reading ended early.
     pub(crate) damage: Option<String>,
 }
@@ -151,7 +151,7 @@ impl Violations {
         let kind = (violation.kind, kind(&violation));
         let full = self.kinds.len() >= MAX_KINDS && !self.kinds.contains_key(&kind);
         let kind = if full { (ViolationKind::Diverged, "other".into()) } else { kind };
-        self.kinds.entry(kind).or_default().add(violation, max);
+        self.kinds.entry(kind).or_default().add(&violation, max, || violation.clone());
     }
 }
 

@@ -99,7 +99,7 @@ impl Check for NothingAltered {
         }
         let broken = format!(
             "{} of {rows} in events, the rows before them or their transactions are not the ones that were written",
-            self.found.broken
+            self.found.broken()
         );
         let remedy = "compare the named events with the database; converters, transforms and a replica identity other \
                       than FULL change rows: cargo xtask replication";

@@ -52,7 +52,7 @@ impl Check for NothingInvented {
     fn finish(&mut self, cx: &Context, _out: &mut Violations) -> Answer {
         let events = count(self.found.compared, "event");
         let held = format!("{events} belong to changes of the ledger or to seed rows");
-        let broken = format!("{} of {events} belong to no change and no seed row", self.found.broken);
+        let broken = format!("{} of {events} belong to no change and no seed row", self.found.broken());
         let remedy = format!(
             "someone beside the data generator wrote to the tables, or the topics are older than the run; with a fresh \
              stack (cargo xtask down --volumes), {}",

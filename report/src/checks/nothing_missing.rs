@@ -113,8 +113,8 @@ impl NothingMissing {
         if not_yet > 0 {
             doubts.extend(cx.unsettled());
         }
-        if not_yet > 0 && not_yet == self.found.broken {
-            let named = std::mem::take(&mut self.found.named);
+        if not_yet > 0 && not_yet == self.found.broken() {
+            let named = self.found.named();
             return Answer::unknown(compared, &doubts).with(named);
         }
         let changes = match self.proven {
@@ -125,7 +125,7 @@ impl NothingMissing {
             ),
         };
         let held = format!("{changes} and {} are in the topics", count(self.seed_rows, "seed row"));
-        let lost = self.found.broken - self.tombstones;
+        let lost = self.found.broken() - self.tombstones;
         let lost = match self.tombstones {
             0 => lost.to_string(),
             n => format!("{} and {}", count(lost, "change"), count(n, "tombstone")),
@@ -137,7 +137,7 @@ impl NothingMissing {
         );
         let answer = self.found.answer(cx, held, broken, &self.remedy(cx), &doubts);
         let answer = answer.with(audit(cx).and_then(Result::ok));
-        if self.found.broken > 0 { answer.with([cx.looks()]) } else { answer }
+        if self.found.broken() > 0 { answer.with([cx.looks()]) } else { answer }
     }
 
     /// What helps depends on where the changes still are: before the cut in the old server's slot,

@@ -68,7 +68,7 @@ impl Check for NothingRepeated {
                 kinds.join(", ")
             ),
         };
-        let broken = format!("{} of {events} repeat a change: {}", self.found.broken, kinds.join(", "));
+        let broken = format!("{} of {events} repeat a change: {}", self.found.broken(), kinds.join(", "));
         let real = "nothing is lost; consumers must recognise what they have by key and version, and where all of \
                     them do, --allow-repeats says so";
         let remedy = if self.kinds.contains_key(RE_SNAPSHOT) {
@@ -80,7 +80,7 @@ impl Check for NothingRepeated {
         if let Some(mut evidence) = self.death(cx) {
             evidence.text.push_str(": Kafka Connect delivers again what it had not noted before it died");
             doubts.insert(0, Doubt { evidence, remedy: remedy::rehearse(&cx.run) });
-            return Answer::unknown(self.found.compared, &doubts).with(std::mem::take(&mut self.found.named));
+            return Answer::unknown(self.found.compared, &doubts).with(self.found.named());
         }
         self.found.answer(cx, held, broken, &remedy, &doubts)
     }
@@ -90,7 +90,7 @@ impl NothingRepeated {
     /// The component whose death explains every repeat that was found; none when nothing was repeated,
     /// or in another way.
     fn death(&self, cx: &Context) -> Option<Evidence> {
-        let explained = self.found.broken > 0 && self.kinds.keys().all(|kind| *kind == RE_DELIVERY);
+        let explained = self.found.broken() > 0 && self.kinds.keys().all(|kind| *kind == RE_DELIVERY);
         cx.course.as_ref().ok()?.death().filter(|_| explained)
     }
 }

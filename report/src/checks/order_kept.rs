@@ -51,7 +51,7 @@ impl Check for OrderKept {
     fn finish(&mut self, cx: &Context, _out: &mut Violations) -> Answer {
         let (events, keys) = (count(self.found.compared, "event"), count(self.keys, "key"));
         let held = format!("{events} of {keys} came in the order of their versions");
-        let broken = format!("{} of {events} of {keys} came out of order", self.found.broken);
+        let broken = format!("{} of {events} of {keys} came out of order", self.found.broken());
         let remedy = "look at the named offsets; a topic whose number of partitions changed, or two connectors \
                       writing to it, breaks the order: cargo xtask topics, cargo xtask status";
         let remedy = format!("{remedy}; {}", remedy::rehearse(&cx.run));

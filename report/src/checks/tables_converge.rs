@@ -91,15 +91,17 @@ impl Check for TablesConverge {
         let held = format!("the topics fold to the {} of the new database", count(rows, "row"));
         let keys = count(self.found.compared, "key");
         let remedy = remedy::rehearse_or(&cx.run, REAL);
-        if !differences.is_empty() && self.found.broken == 0 && cx.conclusive() && cx.ledger.is_ok() {
+        if !differences.is_empty() && self.found.broken() == 0 && cx.conclusive() && cx.ledger.is_ok() {
             let broken = format!(
                 "{} fold to other rows than the new database holds",
                 count(differences.len() as u64, "table")
             );
             return Answer::broken(rows, broken, &remedy).with(differences);
         }
-        let broken =
-            format!("{} of {keys} end differently in the topics and in the new database", self.found.broken);
+        let broken = format!(
+            "{} of {keys} end differently in the topics and in the new database",
+            self.found.broken()
+        );
         self.found.answer(cx, held, broken, &remedy, &doubts)
     }
 }
@@ -126,7 +128,7 @@ impl TablesConverge {
         };
         let same = |sum: &Fingerprint| sum.rows == state.rows && sum.to_string() == state.fingerprint;
         let folded = self.folded.get(table).copied().unwrap_or_default();
-        if !same(&folded) && self.found.broken == 0 && self.open == 0 {
+        if !same(&folded) && self.found.broken() == 0 && self.open == 0 {
             let text = format!(
                 "{table}: the topics fold to {} rows, the database holds {}",
                 folded.rows, state.rows

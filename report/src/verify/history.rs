@@ -173,15 +173,16 @@ impl KeyHistory {
         }
     }
 
-    /// A change of unknown fate was committed if a later version of the row is acknowledged and no
-    /// other change can have made its version.
+    /// A change of unknown fate was committed if a later version of the row is acknowledged, or the
+    /// deletion of its own, and no other change can have made its version.
     fn prove(&mut self) {
-        let newest = self.expected.iter().filter(|w| w.fact.committed).map(|w| w.fact.ver).max();
+        let known = self.expected.iter().filter(|w| w.fact.committed);
+        let newest = known.map(|w| (w.fact.ver, w.fact.op == Op::Delete)).max();
         for i in 0..self.expected.len() {
             let fact = &self.expected[i].fact;
             let made_it = |w: &&Wanted| w.fact.op != Op::Delete && w.fact.ver == fact.ver;
             let alone = self.expected.iter().filter(made_it).count() == 1;
-            let proven = fact.op != Op::Delete && alone && newest > Some(fact.ver);
+            let proven = fact.op != Op::Delete && alone && newest > Some((fact.ver, false));
             self.expected[i].required |= proven;
         }
     }
@@ -321,6 +322,9 @@ mod tests {
         assert!(!belongs(&unknown, &[]).1.expected[1].required);
         let later = [unknown.to_vec(), vec![wanted(Op::Update, 3, 3, true)]].concat();
         assert!(belongs(&later, &[]).1.expected[1].required);
+        let deleted = |ver| [unknown.to_vec(), vec![wanted(Op::Delete, ver, 3, true)]].concat();
+        assert!(belongs(&deleted(2), &[]).1.expected[1].required, "it was there to be deleted");
+        assert!(!belongs(&deleted(1), &[]).1.expected[1].required);
         let other = [later, vec![wanted(Op::Update, 2, 4, false)]].concat();
         assert!(!belongs(&other, &[]).1.expected[1].required);
     }

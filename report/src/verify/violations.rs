@@ -161,7 +161,9 @@ pub fn of_event(history: &KeyHistory, event: &Event, kind: ViolationKind, check:
 
 /// A sentence about a violation.
 pub fn sentence(violation: &Violation) -> String {
+    let none = violation.kind == ViolationKind::Diverged && violation.at.is_empty();
     let what = match violation.op {
+        _ if none => "no record of",
         Some(Op::Read) => "snapshot of",
         Some(Op::Create) => "insert of",
         Some(Op::Update) => "update of",
@@ -176,6 +178,7 @@ pub fn sentence(violation: &Violation) -> String {
     details.extend(violation.xid.as_ref().map(|xid| format!("transaction {xid}")));
     details.extend(violation.phase.map(|phase| format!("{phase} the cut")));
     let wrong = match violation.kind {
+        _ if none => "leaves the row that the new database holds",
         ViolationKind::Missing => "is in no topic",
         ViolationKind::Repeated => "was delivered again",
         ViolationKind::Reordered => "is out of order",

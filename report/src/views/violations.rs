@@ -65,7 +65,7 @@ pub(crate) fn view(input: &Input, limits: Limits) -> View {
     }
 }
 
-fn kind(name: &str, witnesses: &Witnesses, limits: Limits) -> Kind {
+fn kind(name: &str, witnesses: &Witnesses<Violation>, limits: Limits) -> Kind {
     let rows: Vec<Row> = witnesses.smallest().take(limits.violations).map(|v| row(v, limits)).collect();
     let shown = rows.len() as u64;
     let part = if shown < witnesses.total {
