@@ -80,8 +80,23 @@ const KILLS: [(&str, &str); 9] = [
 /// verdict would say so. Everything else is held.
 #[test]
 fn each_component_killed_in_steps() {
-    let mut words = format!("upgrade --option b --changes 800 --allow-repeats --name {STACK}");
-    for (point, service) in KILLS {
+    components_killed("", &KILLS);
+}
+
+/// Those that only some stacks have.
+#[test]
+fn zookeeper_and_the_registry_killed_in_steps() {
+    let kills = [
+        ("capture-before:end", "zookeeper"),
+        ("drain:marked", "schema-registry"),
+        ("resume-connector:end", "zookeeper"),
+    ];
+    components_killed("--kafka zookeeper --format avro", &kills);
+}
+
+fn components_killed(flags: &str, kills: &[(&str, &str)]) {
+    let mut words = format!("upgrade --option b {flags} --changes 800 --allow-repeats --name {STACK}");
+    for (point, service) in kills {
         killed(&words, point);
         let pid = stack().service(service).and_then(|s| s.pid).unwrap().to_string();
         assert!(Command::new("kill").args(["-9", &pid]).status().unwrap().success());
