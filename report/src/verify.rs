@@ -72,14 +72,21 @@ pub fn verify_with(
     options: &Options,
     checks: impl Fn() -> Vec<Box<dyn Check>>,
 ) -> Result<Findings> {
-    let broken_seal = broken_seal(run);
+    let from_index = checks();
+    let (broken_seal, judged) = std::thread::scope(|scope| {
+        // What is said from the index counts only when the seal turns out to be whole.
+        let seal = scope.spawn(|| broken_seal(run));
+        let judged = judge_index(run, from_index);
+        (seal.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), judged)
+    });
     let (checks, out) = if broken_seal.is_empty() {
-        let judged = match judge_index(run, checks())? {
+        let judged = match judged? {
             None => judge(run, options, checks())?,
             Some(judged) => judged,
         };
         (judged.checks, judged.out)
     } else {
+        drop(judged);
         let unknown = |check: Box<dyn Check>| Answer::unknown(0, &broken_seal).named(check.name());
         (checks().into_iter().map(unknown).collect(), Violations::create(run)?)
     };

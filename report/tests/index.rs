@@ -116,4 +116,9 @@ fn an_index_of_other_evidence_is_not_believed() {
     fs::write(run.path(SUMS), artifacts::seal::sums(run.root()).unwrap()).unwrap();
     assert_eq!(verified(&run, ALWAYS), held);
     assert_ne!(fs::read(run.path(FILE)).unwrap(), old);
+    // Nothing of what the index says is left when the seal is broken.
+    assert_eq!(verified(&other, ALWAYS), broken);
+    fs::write(other.path("collected.json"), "").unwrap();
+    let [findings, violations] = verified(&other, NEVER);
+    assert!(findings.contains("\"verdict\": \"unknown\"") && violations.is_empty(), "{findings}{violations}");
 }

@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
-use artifacts::consumed::{self, Frames};
+use artifacts::consumed::Frames;
 use artifacts::run_dir::SUMS;
 use artifacts::{RunDir, seal};
 use serde::de::DeserializeOwned;
@@ -22,7 +22,7 @@ use super::record::Item;
 /// File name in the run directory.
 pub const FILE: &str = "facts.idx";
 /// Raise it whenever something else is read of the evidence, or written in another way.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 const LEVEL: i32 = 1;
 /// A reader refuses longer frames.
 const LONGEST: usize = 32 << 20;
@@ -53,15 +53,12 @@ pub(super) fn open(run: &RunDir) -> Option<(Gathered, Frames)> {
 }
 
 fn json<T: DeserializeOwned>(frames: &mut Frames) -> Option<T> {
-    let mut text = Vec::new();
-    consumed::text(&frames.next()?.ok()?, &mut text).ok()?;
-    serde_json::from_slice(&text).ok()
+    serde_json::from_slice(&bytes(&frames.next()?.ok()?)?).ok()
 }
 
 /// The items of a frame; empty for the last one, none when it is damaged or not the `no`th.
 pub(super) fn items(no: usize, frame: std::io::Result<Vec<u8>>) -> Option<Vec<Item>> {
-    let mut bytes = Vec::new();
-    consumed::text(&frame.ok()?, &mut bytes).ok()?;
+    let bytes = bytes(&frame.ok()?)?;
     let (mut input, mut items) = (bytes.strip_prefix(&(no as u64).to_le_bytes())?, Vec::new());
     while !input.is_empty() {
         items.push(Item::decode(&mut input)?);
@@ -77,11 +74,15 @@ pub(super) fn frame(no: usize, items: &[Item]) -> Option<Vec<u8>> {
     compressed(&bytes).filter(|_| bytes.len() <= LONGEST)
 }
 
+/// A frame that tells its length, so that it is unpacked at once and in place.
 fn compressed(bytes: &[u8]) -> Option<Vec<u8>> {
-    let mut encoder = zstd::Encoder::new(Vec::new(), LEVEL).ok()?;
-    encoder.include_checksum(true).ok()?;
-    encoder.write_all(bytes).ok()?;
-    encoder.finish().ok()
+    let mut compressor = zstd::bulk::Compressor::new(LEVEL).ok()?;
+    compressor.include_checksum(true).ok()?;
+    compressor.compress(bytes).ok()
+}
+
+fn bytes(frame: &[u8]) -> Option<Vec<u8>> {
+    zstd::bulk::decompress(frame, LONGEST).ok()
 }
 
 /// An index to write. What cannot be written is given up: a verdict does not need it.
