@@ -2,12 +2,11 @@
 //! decided here and nowhere else.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use artifacts::run::Build;
 use artifacts::snapshot::Role;
-use serde::{Deserialize, Serialize};
 
 use crate::compose::{self, Compose};
 use crate::daemon::{ExitInfo, ServiceStatus};
@@ -17,59 +16,11 @@ use crate::error::{Error, Result};
 use crate::home::Home;
 use crate::native::Native;
 use crate::observe::Shared;
+use crate::options::{Down, Kind, Options, Parts};
 use crate::paths::Paths;
 use crate::state::{self, Secrets, Transfer};
 
 const LONGEST_NAME: usize = 32;
-
-/// Where the components run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// Processes on 127.0.0.1.
-    Native,
-    /// Containers of Docker Compose.
-    Compose,
-}
-
-impl std::fmt::Display for Kind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Native => "native",
-            Self::Compose => "compose",
-        })
-    }
-}
-
-/// Which stack, and what it may do.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Lower-case letters, digits and dashes.
-    pub name: String,
-    /// Where a stack runs that is not there yet; one that is there stays where it is.
-    pub kind: Kind,
-    /// Missing system packages may be added (as root, on Debian).
-    pub install: bool,
-    /// 5432, 5433, 9092, 8081 and 8083 instead of free ports.
-    pub standard_ports: bool,
-}
-
-/// Components beside the usual ones.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Parts {
-    /// Kafka is of the last line that has no controller of its own; one that ran otherwise begins without its
-    /// topics.
-    pub zookeeper: bool,
-    /// The Schema Registry, and its converter in Kafka Connect.
-    pub registry: bool,
-}
-
-/// What [`Stack::down`] did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Down {
-    /// Processes that were running.
-    pub ended: usize,
-}
 
 /// The components of one named stack. Opening it starts nothing; dropping it ends nothing.
 pub struct Stack {
@@ -260,7 +211,7 @@ impl Stack {
     }
 
     /// Where a component logs; the file is there once it was started.
-    pub fn log_file(&self, service: &str) -> std::path::PathBuf {
+    pub fn log_file(&self, service: &str) -> PathBuf {
         self.state_dir().join("logs").join(format!("{service}.log"))
     }
 
@@ -309,6 +260,22 @@ impl Stack {
     /// The stack's folder.
     pub fn state_dir(&self) -> &Path {
         &self.home().dir
+    }
+
+    /// Where the servers keep their data; none when that is not on a disk of this machine's own.
+    pub async fn data_dir(&self) -> Option<PathBuf> {
+        match &self.backend {
+            Backend::Native(native) => Some(native.home.dir.clone()),
+            Backend::Compose(compose) => compose.data_dir().await,
+        }
+    }
+
+    /// Why nothing of the stack can answer any more: the Docker engine of its containers is gone.
+    pub async fn gone(&self) -> Option<String> {
+        match &self.backend {
+            Backend::Native(_) => None,
+            Backend::Compose(compose) => compose.gone().await,
+        }
     }
 
     /// The number of the rehearsal on this stack: 1 after the first `up`.

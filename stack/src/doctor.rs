@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::backend::Options;
 use crate::compose::Docker;
+use crate::options::Options;
 use crate::paths::{Paths, is_root};
 use crate::provision::{self, Jars, MAJORS, Need, STATE_BYTES, Source};
 

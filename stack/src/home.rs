@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use artifacts::redact::Redactor;
 use serde::de::DeserializeOwned;
 
-use crate::backend::Options;
 use crate::daemon::{Daemons, Spec};
 use crate::error::{Error, Result};
 use crate::logs;
+use crate::options::Options;
 use crate::paths::Paths;
 use crate::ports::{Ports, Reserved};
 use crate::progress;

@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use crate::backend::Parts;
 use crate::command::{Command, DOWNLOAD, SHORT};
 use crate::compose::Docker;
 use crate::error::{Error, Result};
 use crate::observe::{Shared, silent};
+use crate::options::Parts;
 use crate::paths::{Paths, is_root};
 use crate::progress::Task;
 use crate::provision::{Need, Provision, require, short_hash};

@@ -9,9 +9,9 @@ use rand::distr::{Alphanumeric, SampleString};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::backend::Kind;
 use crate::command::Command;
 use crate::error::{Error, Result};
+use crate::options::Kind;
 use crate::paths::write_file;
 use crate::ports::Ports;
 

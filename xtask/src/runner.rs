@@ -115,7 +115,13 @@ impl Runner {
         }
         let said = cx.said.take().unwrap_or_default();
         self.info = cx.info.clone();
+        let mut result = result;
         if let Some(stack) = cx.into_stack() {
+            if result.is_err()
+                && let Some(why) = stack.gone().await
+            {
+                result = result.context(why);
+            }
             self.stack = Some(stack);
         }
         failpoint::reach(step, "end");

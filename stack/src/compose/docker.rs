@@ -45,7 +45,24 @@ impl Docker {
         let folder = program.parent().map(Path::to_owned).unwrap_or_default();
         let docker = Self { folder, env: VARIABLES.iter().filter_map(value).collect() };
         docker.answers().await?;
+        docker.is_here().await?;
         Ok(docker)
+    }
+
+    /// Whether what the engine publishes on 127.0.0.1 can be reached, and the folders that it mounts are ours.
+    async fn is_here(&self) -> Result<()> {
+        let ask = self.command().args(["context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]);
+        let host = ask.run("asking where the engine is", SHORT, &Silent).await.unwrap_or_default();
+        let host = host.trim();
+        if elsewhere(host) {
+            return Err(Error::preflight(
+                format!(
+                    "the Docker engine at {host} is not on this machine, where containers would be published"
+                ),
+                "take one that is (unset DOCKER_HOST, docker context use default), or --stack native",
+            ));
+        }
+        Ok(())
     }
 
     /// The client in a folder, with variables of its own.
@@ -94,6 +111,14 @@ impl Docker {
         self.folder.join("docker")
     }
 
+    /// Where the engine keeps images and volumes, if that is a folder of this machine.
+    pub(crate) async fn root(&self) -> Option<PathBuf> {
+        let ask = self.command().args(["info", "--format", "{{.DockerRootDir}}"]);
+        let root =
+            PathBuf::from(ask.run("asking for the engine's folder", SHORT, &Silent).await.ok()?.trim());
+        root.is_dir().then_some(root)
+    }
+
     /// Whether all of these images are there.
     pub(crate) async fn has(&self, images: &[String]) -> bool {
         let ask = self.command().args(["image", "inspect", "--format", "{{.Id}}"]).args(images);
@@ -118,5 +143,28 @@ impl Docker {
         let ask = self.command().args(["inspect", "--type", what, "--format", format, name]);
         let said = ask.run(&format!("inspecting {name}"), SHORT, observer).await.ok()?;
         Some(said.trim().to_owned())
+    }
+}
+
+/// Whether an engine's address is that of another machine.
+fn elsewhere(host: &str) -> bool {
+    let Some((scheme, rest)) = host.split_once("://") else { return false };
+    let here = ["127.0.0.1:", "localhost:", "[::1]:"].iter().any(|name| rest.starts_with(name));
+    matches!(scheme, "tcp" | "http" | "https" | "ssh") && !here
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_engine_of_this_machine_will_do() {
+        for here in ["unix:///run/docker.sock", "tcp://127.0.0.1:2375", "tcp://localhost:2375", ""] {
+            assert!(!elsewhere(here), "{here}");
+        }
+        for there in ["tcp://docker:2375", "ssh://root@builder", "tcp://127.0.0.10:1", "tcp://localhost.x:1"]
+        {
+            assert!(elsewhere(there), "{there}");
+        }
     }
 }

@@ -8,7 +8,6 @@ use rustix::process::Signal;
 
 use super::state::{State, env_file};
 use super::{Compose, DATA, Docker, LABEL, not_yet, service_of};
-use crate::backend::{Down, Parts};
 use crate::command::{DOWNLOAD, SHORT};
 use crate::connect;
 use crate::daemon::ExitInfo;
@@ -17,9 +16,11 @@ use crate::images;
 use crate::logs;
 use crate::native::controller_changes;
 use crate::observe::{Shared, Silent};
+use crate::options::{Down, Parts};
 use crate::paths::{create_dir, remove_dir};
 use crate::ports::Ports;
 use crate::progress::Task;
+use crate::provision::{self, STATE_BYTES};
 
 const STOP: Duration = Duration::from_secs(30);
 /// Longer: an open replication connection holds a fast shutdown up.
@@ -36,6 +37,9 @@ impl Compose {
             None => Docker::find().await?,
         };
         docker.answers().await?;
+        if let Some(root) = docker.root().await {
+            provision::require_space(&root, STATE_BYTES, "make room there: docker system df")?;
+        }
         let offline = offline(&docker, parts).await;
         create_dir(&self.home.dir)?;
         self.home.secrets.write(&self.home.dir)?;

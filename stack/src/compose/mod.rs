@@ -8,13 +8,13 @@ mod state;
 mod upgrade;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use artifacts::run::Build;
 use artifacts::snapshot::Role;
 use rustix::process::{Signal, getegid, geteuid};
 
-use crate::backend::{Kind, Options, Parts};
 use crate::command::{Command, DUMP, SHORT};
 use crate::daemon::{ExitInfo, ServiceStatus, memory};
 use crate::endpoints::{Endpoints, PostgresEndpoint};
@@ -23,6 +23,7 @@ use crate::home::Home;
 use crate::images;
 use crate::native::zookeeper_version;
 use crate::observe::{Shared, Silent};
+use crate::options::{Kind, Options, Parts};
 use crate::paths::create_dir;
 use crate::provision::short_hash;
 pub(crate) use docker::Docker;
@@ -85,6 +86,17 @@ impl Compose {
 
     pub(crate) fn log_marks(&self) -> BTreeMap<String, u64> {
         self.state.as_ref().map(|state| state.log_marks.clone()).unwrap_or_default()
+    }
+
+    /// The engine's folder, if that is one of this machine.
+    pub(crate) async fn data_dir(&self) -> Option<PathBuf> {
+        self.state.as_ref()?.docker.root().await
+    }
+
+    /// Why no container can answer.
+    pub(crate) async fn gone(&self) -> Option<String> {
+        let cause = self.state.as_ref()?.docker.answers().await.err()?.cause();
+        Some(format!("{cause}; start it again"))
     }
 
     pub(crate) fn endpoints(&self) -> Endpoints {

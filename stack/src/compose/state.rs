@@ -8,10 +8,10 @@ use artifacts::snapshot::Role;
 use serde::{Deserialize, Serialize};
 
 use super::Docker;
-use crate::backend::{Kind, Parts};
 use crate::endpoints::{Converter, RegistryEndpoint};
 use crate::error::Result;
 use crate::images;
+use crate::options::{Kind, Parts};
 use crate::paths::write_file;
 use crate::ports::Ports;
 use crate::procfs::Process;

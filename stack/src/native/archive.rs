@@ -7,10 +7,10 @@ use std::time::Duration;
 use artifacts::run_dir::SUMS;
 
 use super::{CONNECT, KAFKA, Native, first_signal, jvm};
-use crate::backend::{Kind, Options};
 use crate::error::{Error, Result};
 use crate::home::Home;
 use crate::observe::silent;
+use crate::options::{Kind, Options};
 use crate::paths::{Paths, create_dir, remove_dir};
 use crate::progress::{self, Task};
 use crate::provision::{self, CLASSES, Provision, short_hash};

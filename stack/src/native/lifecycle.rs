@@ -6,10 +6,10 @@ use artifacts::snapshot::Role;
 use rustix::process::Signal;
 
 use super::{CONNECT, KAFKA, Native, REGISTRY, WARM, ZOOKEEPER, archive, first_signal, port_of, service_of};
-use crate::backend::{Down, Parts};
 use crate::daemon::ExitInfo;
 use crate::error::{Error, Result};
 use crate::observe::Shared;
+use crate::options::{Down, Parts};
 use crate::paths::{create_dir, remove_dir, require_open};
 use crate::ports::Ports;
 use crate::progress::{self, Task};

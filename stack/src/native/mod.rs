@@ -17,13 +17,13 @@ use artifacts::run::Build;
 use artifacts::snapshot::Role;
 use rustix::process::Signal;
 
-use crate::backend::Options;
 use crate::command::DUMP;
 use crate::daemon::{ExitInfo, ServiceStatus};
 use crate::endpoints::{Endpoints, PostgresEndpoint};
 use crate::error::{Error, Result};
 use crate::home::Home;
 use crate::observe::Shared;
+use crate::options::Options;
 use crate::registry::apicurio;
 use crate::state::{PostgresTools, State, pgpass};
 pub(crate) use lifecycle::controller_changes;

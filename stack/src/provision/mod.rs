@@ -20,12 +20,12 @@ use std::time::Duration;
 use artifacts::seal;
 use sha2::{Digest, Sha256};
 
-use crate::backend::Parts;
 use crate::command::Command;
 use crate::daemon::Daemons;
 use crate::error::{Error, Result};
 use crate::lock::FileLock;
 use crate::observe::Shared;
+use crate::options::Parts;
 use crate::paths::{Paths, create_dir, remove_dir, require_open};
 use crate::progress;
 use crate::state::{PostgresTools, Tools};
@@ -35,7 +35,7 @@ pub(crate) use checked::differences;
 pub use duckdb::{DuckDb, duckdb};
 pub(crate) use jars::Jars;
 pub(crate) use postgres::{MAJORS, Source};
-pub(crate) use system::{Need, available, free_bytes, has_proc, remedy, require};
+pub(crate) use system::{Need, available, free_bytes, has_proc, remedy, require, require_space};
 
 /// Room for one more rehearsal: two clusters and Kafka's logs.
 pub(crate) const STATE_BYTES: u64 = 1 << 30;
@@ -65,7 +65,7 @@ impl Provision<'_> {
     /// download; a file that is not what was pinned.
     pub(crate) async fn tools(&self, majors: &[u32], parts: Parts) -> Result<Tools> {
         system::require_proc()?;
-        system::require_space(&self.paths.state, STATE_BYTES)?;
+        require_space(&self.paths.state, STATE_BYTES, system::ELSEWHERE)?;
         let sources = majors.iter().map(|major| Source::of(*major)).collect::<Result<Vec<_>>>()?;
         let kafka = Jars::kafka();
         let zookeeper = parts.zookeeper.then(Jars::zookeeper);
@@ -80,7 +80,7 @@ impl Provision<'_> {
         needs.extend(missing.iter().filter_map(|source| source.needs()));
         needs.extend(kafka_missing.then_some(Need::Maven));
         let complete = !kafka_missing && missing.is_empty();
-        system::require_space(&self.paths.cache, cache_bytes(complete))?;
+        require_space(&self.paths.cache, cache_bytes(complete), system::ELSEWHERE)?;
         let java = system::prepare(&needs, self.install, self.observer).await?;
         let (kafka, zookeeper, registry) = {
             let _lock = if complete { None } else { Some(self.lock().await?) };

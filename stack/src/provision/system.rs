@@ -268,14 +268,18 @@ pub(crate) fn free_bytes(path: &Path) -> Option<u64> {
     Some(stat.f_bavail * stat.f_frsize)
 }
 
+/// What helps where our own folders are.
+pub(crate) const ELSEWHERE: &str =
+    "make room, or set PG_CDC_CACHE and PG_CDC_STATE to folders on another disk";
+
 /// # Errors
 /// Less than `bytes` are free.
-pub(crate) fn require_space(path: &Path, bytes: u64) -> Result<()> {
+pub(crate) fn require_space(path: &Path, bytes: u64, remedy: &str) -> Result<()> {
     let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
     match free_bytes(path) {
         Some(free) if free < bytes => Err(Error::preflight(
             format!("{:.1} GiB are free at {}, {:.1} GiB are needed", gib(free), path.display(), gib(bytes)),
-            "make room, or set PG_CDC_CACHE and PG_CDC_STATE to folders on another disk",
+            remedy,
         )),
         _ => Ok(()),
     }
@@ -304,7 +308,7 @@ mod tests {
 
     #[test]
     fn too_little_disk_is_a_preflight_error_with_both_figures() {
-        let error = require_space(Path::new("/tmp/not/there"), u64::MAX).unwrap_err();
+        let error = require_space(Path::new("/tmp/not/there"), u64::MAX, ELSEWHERE).unwrap_err();
         assert!(error.is_preflight());
         assert!(error.to_string().contains("GiB are needed; make room"), "{error}");
     }

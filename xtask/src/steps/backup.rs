@@ -1,6 +1,7 @@
 //! `backup` (original README: step 4). The dump stays in the stack's folder, as it holds data; its
 //! list and its checksum go into the step's folder.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -99,22 +100,33 @@ fn compare(folder: &Path, sums: &str) -> anyhow::Result<()> {
 /// Room for the dump and for the new cluster, which each may become as large as the database; linked
 /// files take none.
 async fn require_space(cx: &mut Cx) -> anyhow::Result<()> {
-    let parts = if cx.info.transfer.as_deref() == Some("link") { 1 } else { 2 };
-    let needed = parts * cx.pg(Role::Old).await?.database_bytes().await?;
-    let dir = cx.stack()?.state_dir();
-    enough(stack::free_bytes(dir), needed, dir)
+    let dump = cx.pg(Role::Old).await?.database_bytes().await?;
+    let cluster = if cx.info.transfer.as_deref() == Some("link") { 0 } else { dump };
+    let stack = cx.stack()?;
+    let (dir, data) = (stack.state_dir(), stack.data_dir().await);
+    let elsewhere = "make room, or set PG_CDC_STATE to a folder on another disk";
+    let Some(data) = data.filter(|data| device(data) != device(dir)) else {
+        return enough(dir, dump + cluster, elsewhere);
+    };
+    enough(dir, dump, elsewhere)?;
+    enough(&data, cluster, "make room there: docker system df")
 }
 
-fn enough(free: Option<u64>, needed: u64, dir: &Path) -> anyhow::Result<()> {
-    match free {
+/// Which disk a folder is on.
+fn device(path: &Path) -> Option<u64> {
+    path.metadata().ok().map(|there| there.dev())
+}
+
+fn enough(dir: &Path, needed: u64, remedy: &str) -> anyhow::Result<()> {
+    match stack::free_bytes(dir) {
         Some(free) if free < needed => Err(stack::Error::preflight(
             format!(
-                "{} MiB are free at {}, the dump and the new cluster may need {} MiB",
+                "{} MiB are free at {}, the dump and the new cluster may need {} MiB there",
                 free >> 20,
                 dir.display(),
                 needed >> 20
             ),
-            "make room, or set PG_CDC_STATE to a folder on another disk",
+            remedy,
         )
         .into()),
         _ => Ok(()),
@@ -133,10 +145,11 @@ mod tests {
 
     #[test]
     fn both_sizes_are_told() {
-        let dir = Path::new("/x");
-        assert!(enough(Some(7 << 20), 7 << 20, dir).is_ok() && enough(None, 1, dir).is_ok());
-        let error = enough(Some(7 << 20), 8 << 20, dir).unwrap_err();
-        assert!(error.to_string().contains("7 MiB are free at /x") && error.to_string().contains("8 MiB"));
+        let dir = Path::new("/");
+        assert!(enough(dir, 0, "").is_ok());
+        let error = enough(dir, 1 << 60, "make room").unwrap_err();
+        assert!(error.to_string().contains(" MiB are free at /, "), "{error}");
+        assert!(error.to_string().contains("may need 1099511627776 MiB there; make room"), "{error}");
         assert!(error.downcast_ref::<stack::Error>().is_some_and(stack::Error::is_preflight), "exit code 3");
     }
 

@@ -8,7 +8,7 @@ use artifacts::RunDir;
 use artifacts::findings::{Findings, Verdict};
 use artifacts::snapshot::Snapshot;
 
-use crate::support::{STACK, expect, findings, not_held, procedure, run_of, violations};
+use crate::support::{Running, STACK, command, expect, findings, not_held, procedure, run_of, violations};
 
 /// The stack of containers that these tests share.
 const LAB: &str = "test-compose";
@@ -111,6 +111,35 @@ fn typed_one_by_one_and_looked_at() {
         let list = docker(&[what, &["--filter", &format!("name=pg-cdc-{LAB}")]].concat());
         assert_eq!(list.lines().count(), 1, "only the heading: {list}");
     }
+}
+
+/// The engine is out of reach in the middle of a rehearsal, which then goes on where it was.
+#[test]
+fn the_engine_gone_for_a_while() {
+    let host = std::env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".into());
+    let folder = tempfile::tempdir_in("/tmp").unwrap();
+    let socket = folder.path().join("docker.sock");
+    let appears = || std::os::unix::fs::symlink(host.strip_prefix("unix://").unwrap(), &socket).unwrap();
+    appears();
+    let stack = "gone-compose";
+    let words = format!("upgrade --option b --stack compose --changes 400 --keep-up --name {stack}");
+    let mut command = command(&words);
+    command.env("DOCKER_HOST", format!("unix://{}", socket.display()));
+    let mut running = Running::of(command, &words);
+    running.until("ok 07 drain");
+    std::fs::remove_file(&socket).unwrap();
+    running.until("error: step backup (10): no Docker engine answers: ");
+    assert_eq!(running.child.wait().unwrap().code(), Some(5));
+    // The stack remembers how its engine is reached.
+    let resume = format!("upgrade --resume --name {stack}");
+    let refused = said(3, &resume);
+    assert!(refused.contains("no Docker engine answers: ") && refused.contains("start it"), "{refused}");
+    let down = said(3, &format!("down --name {stack}"));
+    assert!(down.contains("the stack's containers cannot be ended"), "{down}");
+    appears();
+    let found = findings(&run_of(&expect(0, &resume)));
+    assert_eq!(found.verdict, Verdict::Held, "{:?}", not_held(&found));
+    expect(0, &format!("down --volumes --yes --name {stack}"));
 }
 
 #[test]

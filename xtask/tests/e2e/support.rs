@@ -22,7 +22,7 @@ pub(crate) fn program() -> PathBuf {
 
 /// The command that is typed. Engines are hidden from what does not name them: `--stack auto` is native then, on
 /// every machine.
-fn command(words: &str) -> Command {
+pub(crate) fn command(words: &str) -> Command {
     let mut command = Command::new(program());
     command.args(words.split_whitespace());
     if !words.contains("--stack compose") && !words.starts_with("images") {
@@ -68,7 +68,11 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(words: &str) -> Self {
-        let mut command = command(words);
+        Self::of(command(words), words)
+    }
+
+    /// One with an environment of its own.
+    pub(crate) fn of(mut command: Command, words: &str) -> Self {
         command.stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         typed(words);
