@@ -68,7 +68,10 @@ pub(crate) async fn check(paths: &Paths, options: &Options) -> Vec<Check> {
 /// Only asked for by `--stack compose`.
 async fn docker() -> Check {
     let (level, found) = match Docker::find().await {
-        Ok(_) => (Level::Ok, crate::compose::choose().await.1),
+        Ok(_) => (Level::Ok, {
+            let usual = [MAJORS[0], MAJORS[1]];
+            crate::compose::choose(usual, crate::options::Parts::default()).await.1
+        }),
         Err(e) => (Level::Warn, e.cause()),
     };
     let remedy = (level == Level::Warn).then(|| "only needed for --stack compose".to_owned());

@@ -11,7 +11,7 @@ use crate::observe::{Shared, silent};
 use crate::options::Parts;
 use crate::paths::{Paths, is_root};
 use crate::progress::Task;
-use crate::provision::{Need, Provision, require, short_hash};
+use crate::provision::{MAJORS, Need, Provision, require, short_hash};
 use crate::state::Tools;
 
 pub(crate) const VERSIONS: &str = include_str!("../compose/.env");
@@ -41,8 +41,8 @@ enum Part {
     Kafka,
     ZooKeeper,
     Registry,
-    Old,
-    New,
+    /// Of a major version.
+    Postgres(u32),
     Generator,
 }
 
@@ -51,10 +51,19 @@ struct Image {
     name: String,
     target: &'static str,
     program: &'static str,
-    parts: &'static [Part],
+    parts: Vec<Part>,
 }
 
 impl Image {
+    /// Major versions of PostgreSQL, as the Dockerfile calls them.
+    fn arguments(&self) -> Vec<String> {
+        let majors = self.parts.iter().filter_map(|part| match part {
+            Part::Postgres(major) => Some(major),
+            _ => None,
+        });
+        majors.zip(["MAJOR", "OLD"]).map(|(major, name)| format!("{name}={major}")).collect()
+    }
+
     /// Of its program; its tag says the rest.
     fn version(&self, tools: &Tools) -> String {
         let of_zookeeper = tools.zookeeper.as_ref();
@@ -69,23 +78,24 @@ impl Image {
     }
 }
 
-/// Those that `compose/offline.yml` and `compose/offline-zookeeper.yml` name.
-fn images() -> Vec<Image> {
-    let [old, new] = ["POSTGRES_OLD", "POSTGRES_NEW"].map(version);
+/// Those that `compose/offline.yml` and `compose/offline-zookeeper.yml` name, for an upgrade between two major
+/// versions.
+fn images([from, to]: [u32; 2]) -> Vec<Image> {
+    let [old, new] = [from, to].map(postgres_version);
     let [kafka, debezium, zookeeper] = ["CONFLUENT", "DEBEZIUM", "CONFLUENT_ZOOKEEPER"].map(version);
-    let image = |name: String, target, program, parts| Image {
+    let image = |name: String, target, program, parts: &[Part]| Image {
         name: format!("{OFFLINE}{name}"),
         target,
         program,
-        parts,
+        parts: parts.to_vec(),
     };
-    use Part::{Generator, Kafka, New, Old, Registry, ZooKeeper};
+    use Part::{Generator, Kafka, Postgres, Registry, ZooKeeper};
     vec![
         image(format!("kafka:{kafka}"), "kafka", "java", &[Kafka]),
         image(format!("kafka-connect:{kafka}-{debezium}"), "kafka-connect", "java", &[Kafka, Registry]),
-        image(format!("postgres:{old}"), "postgres-old", "postgres", &[Old]),
-        image(format!("postgres:{new}"), "postgres-new", "postgres", &[New]),
-        image(format!("pg-upgrade:{old}-{new}"), "pg-upgrade", "pg_upgrade", &[Old, New]),
+        image(format!("postgres:{old}"), "postgres", "postgres", &[Postgres(from)]),
+        image(format!("postgres:{new}"), "postgres", "postgres", &[Postgres(to)]),
+        image(format!("pg-upgrade:{old}-{new}"), "pg-upgrade", "pg_upgrade", &[Postgres(to), Postgres(from)]),
         image(format!("schema-registry:{kafka}"), "schema-registry", "java", &[Registry]),
         image(format!("kafka:{zookeeper}"), "kafka-of-zookeeper", "java", &[ZooKeeper]),
         image(format!("zookeeper:{zookeeper}"), "zookeeper", "java", &[ZooKeeper]),
@@ -100,10 +110,10 @@ pub(crate) const OFFLINE: &str = "pg-cdc-offline/";
 pub(crate) const VERSION: &str = "pg-cdc.version";
 
 /// What an upgrade with containers needs: Kafka, Kafka Connect, the old and the new PostgreSQL; the Schema
-/// Registry, ZooKeeper.
-pub(crate) fn needed(offline: bool, parts: Parts) -> Vec<String> {
-    let [old, new, kafka, debezium] = ["POSTGRES_OLD", "POSTGRES_NEW", "CONFLUENT", "DEBEZIUM"].map(version);
-    let zookeeper = version("CONFLUENT_ZOOKEEPER");
+/// Registry, ZooKeeper; pg_upgrade.
+pub(crate) fn needed(offline: bool, majors: [u32; 2], parts: Parts) -> Vec<String> {
+    let [old, new] = majors.map(postgres_version);
+    let [kafka, debezium, zookeeper] = ["CONFLUENT", "DEBEZIUM", "CONFLUENT_ZOOKEEPER"].map(version);
     let [official, ours, postgres] = if offline { [OFFLINE; 3] } else { ["confluentinc/cp-", "pg-cdc/", ""] };
     let broker = if parts.zookeeper { zookeeper } else { kafka };
     let mut images = vec![
@@ -114,29 +124,36 @@ pub(crate) fn needed(offline: bool, parts: Parts) -> Vec<String> {
     ];
     images.extend(parts.registry.then(|| format!("{official}schema-registry:{kafka}")));
     images.extend(parts.zookeeper.then(|| format!("{official}zookeeper:{zookeeper}")));
+    images.push(format!("{ours}pg-upgrade:{old}-{new}"));
     images
 }
 
-/// The names of the images.
-pub fn names() -> Vec<String> {
-    images().into_iter().map(|image| image.name).collect()
+/// The command that builds the images for an upgrade between two major versions.
+pub(crate) fn build(from: u32, to: u32) -> String {
+    let usual = (from, to) == (MAJORS[0], MAJORS[1]);
+    let pair = if usual { String::new() } else { format!(" --from {from} --to {to}") };
+    format!("cargo xtask images --offline{pair}")
 }
 
-/// Builds those whose inputs have changed, with this data generator; returns their names. `install`: missing
-/// system packages may be added.
+/// The names of the images for an upgrade between two major versions.
+pub fn names(majors: [u32; 2]) -> Vec<String> {
+    images(majors).into_iter().map(|image| image.name).collect()
+}
+
+/// Builds those for an upgrade between two major versions whose inputs have changed, with this data generator;
+/// returns their names. `install`: missing system packages may be added.
 ///
 /// # Errors
 /// [`Error::Preflight`] when there is no engine, or no root to make a base with; a failed build.
-pub async fn build_offline(generator: &Path, install: bool) -> Result<Vec<String>> {
+pub async fn build_offline(majors: [u32; 2], generator: &Path, install: bool) -> Result<Vec<String>> {
     let (paths, observer) = (Paths::from_env()?, silent());
     let provision = Provision { paths: &paths, install, observer: &observer };
     Docker::find().await?;
-    let majors = ["POSTGRES_OLD", "POSTGRES_NEW"].map(|name| major(version(name)));
     let tools = provision.tools(&majors, Parts { zookeeper: true, registry: true }).await?;
     let base = base(&provision).await?;
     let sources = Sources::of(&tools, generator, majors)?;
     let mut outdated = Vec::new();
-    for image in images() {
+    for image in images(majors) {
         let format = format!("{{{{index .Config.Labels \"{LABEL}\"}}}}");
         let ask = docker(&["image", "inspect", "--format", &format, &image.name]);
         let made_from = ask.run("looking for an image", SHORT, &*observer).await.unwrap_or_default();
@@ -150,9 +167,8 @@ pub async fn build_offline(generator: &Path, install: bool) -> Result<Vec<String
     }
     let _lock = provision.lock().await?;
     let context = provision.unfinished("images")?;
-    let parts: BTreeSet<Part> = outdated.iter().flat_map(|(image, _)| image.parts).copied().collect();
+    let parts: BTreeSet<Part> = outdated.iter().flat_map(|(image, _)| &image.parts).copied().collect();
     sources.fill(context.path(), &parts, &observer).await?;
-    let arguments = [format!("BASE={base}"), format!("OLD={}", majors[0]), format!("NEW={}", majors[1])];
     for (image, inputs) in &outdated {
         let task = Task::start(format!("building {}", image.name));
         let file = context.path().join(format!("{}.Dockerfile", image.target));
@@ -160,7 +176,8 @@ pub async fn build_offline(generator: &Path, install: bool) -> Result<Vec<String
         // The classic builder: it needs no plug-in.
         docker(&["build", "--quiet", "--label", &format!("{LABEL}={inputs}"), "--target", image.target])
             .args(["--label", &format!("{VERSION}={}", image.version(&tools))])
-            .args(arguments.iter().flat_map(|argument| ["--build-arg", argument]))
+            .args(["--build-arg", &format!("BASE={base}")])
+            .args(image.arguments().iter().flat_map(|argument| ["--build-arg", argument]))
             .args(["--tag", &image.name, "--file"])
             .args([&file, context.path()])
             .env("DOCKER_BUILDKIT", "0")
@@ -232,13 +249,13 @@ struct Sources(BTreeMap<Part, PathBuf>);
 
 impl Sources {
     fn of(tools: &Tools, generator: &Path, majors: [u32; 2]) -> Result<Self> {
-        let [old, new] = majors.map(|major| postgres(tools, major));
         let mut sources = BTreeMap::from([
             (Part::Kafka, tools.kafka.home.clone()),
-            (Part::Old, old?),
-            (Part::New, new?),
             (Part::Generator, generator.to_owned()),
         ]);
+        for major in majors {
+            sources.insert(Part::Postgres(major), postgres(tools, major)?);
+        }
         sources.extend(tools.zookeeper.iter().map(|tools| (Part::ZooKeeper, tools.home.clone())));
         sources.extend(tools.registry.iter().map(|tools| (Part::Registry, tools.home.clone())));
         Ok(Self(sources))
@@ -247,7 +264,7 @@ impl Sources {
     /// What an image is made from, in a few characters. Names of folders say what is in them.
     fn hash(&self, base: &str, image: &Image) -> Result<String> {
         let mut made_from = format!("{base} {} {FILES:?}", stages(image.target));
-        for part in image.parts {
+        for part in &image.parts {
             let path = self.path(*part);
             made_from += &match part {
                 Part::Generator => {
@@ -272,10 +289,10 @@ impl Sources {
             let (path, name) = (self.path(*part), part.name());
             // The folder of the programs of a PostgreSQL is somewhere in what was unpacked.
             let (folder, bin) = match part {
-                Part::Old | Part::New => unpacked(&path)?,
+                Part::Postgres(_) => unpacked(&path)?,
                 _ => (path, None),
             };
-            let copy = Command::new("cp").args(["-a"]).args([&folder, &context.join(name)]);
+            let copy = Command::new("cp").args(["-a"]).args([&folder, &context.join(&name)]);
             copy.run("copying into the images", SHORT, &**observer).await?;
             if let Some(bin) = bin {
                 let link = context.join(name).join("bin");
@@ -288,14 +305,13 @@ impl Sources {
 
 impl Part {
     /// As the Dockerfile calls it.
-    fn name(self) -> &'static str {
+    fn name(self) -> String {
         match self {
-            Self::Kafka => "kafka",
-            Self::ZooKeeper => "zookeeper",
-            Self::Registry => "registry",
-            Self::Old => "postgres-old",
-            Self::New => "postgres-new",
-            Self::Generator => "data-generator",
+            Self::Kafka => "kafka".into(),
+            Self::ZooKeeper => "zookeeper".into(),
+            Self::Registry => "registry".into(),
+            Self::Postgres(major) => format!("postgres-{major}"),
+            Self::Generator => "data-generator".into(),
         }
     }
 }
@@ -331,9 +347,9 @@ pub(crate) fn version(name: &str) -> &'static str {
     VERSIONS.lines().find_map(value).unwrap_or_default()
 }
 
-/// `15.18-bookworm` is 15.
-pub(crate) fn major(version: &str) -> u32 {
-    version.split('.').next().and_then(|major| major.parse().ok()).unwrap_or_default()
+/// The tag of the images of a major version.
+pub(crate) fn postgres_version(major: u32) -> &'static str {
+    version(&format!("POSTGRES_{major}"))
 }
 
 #[cfg(test)]
@@ -346,15 +362,15 @@ mod tests {
         assert!(generator.starts_with("# ") && generator.contains("\nARG BASE\n"), "{generator}");
         assert_eq!(generator.matches("FROM ").count(), 1);
         let upgrade = stages("pg-upgrade");
-        assert!(upgrade.find("AS postgres-new").unwrap() < upgrade.find("AS pg-upgrade").unwrap());
+        assert!(upgrade.find("AS postgres\n").unwrap() < upgrade.find("AS pg-upgrade").unwrap());
         assert_eq!(upgrade.matches("FROM ").count(), 2);
     }
 
     #[test]
     fn every_image_has_a_version_and_a_target() {
-        assert_eq!(major(version("POSTGRES_OLD")), 15);
-        for image in images() {
-            assert!(!image.name.ends_with([':', '-']), "{}", image.name);
+        let pairs = [[15, 16], [16, 17], [17, 18]];
+        for image in pairs.into_iter().flat_map(images) {
+            assert!(!image.name.ends_with([':', '-']) && !image.name.contains(":-"), "{}", image.name);
             let target = format!(" AS {}\n", image.target);
             let stages = stages(image.target);
             assert!(stages.contains(&target) && stages.contains("FROM ${BASE} AS"), "{stages}");

@@ -32,8 +32,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::console;
 use crate::exit::{Outcome, Usage};
-use crate::flags::{Cli, Command, Ports, StackArgs, StackKind};
-use crate::tidy;
+use crate::flags::{Cli, Command, Format, Kafka, Ports, RehearsalArgs, StackArgs, StackKind};
+use crate::{request, tidy};
 
 /// Time to say in the evidence that a signal came.
 const GRACE: Duration = Duration::from_millis(1500);
@@ -99,11 +99,16 @@ fn open_stack(args: &StackArgs) -> anyhow::Result<Stack> {
 }
 
 /// The same for commands that begin a rehearsal: says where a stack goes that may be anywhere, and why.
-async fn choose_stack(args: &StackArgs) -> anyhow::Result<Stack> {
+async fn choose_stack(args: &StackArgs, rehearsal: &RehearsalArgs) -> anyhow::Result<Stack> {
     if args.stack != StackKind::Auto || Stack::kept(&args.name)?.is_some() {
         return open_stack(args);
     }
-    let (kind, why) = stack::choose().await;
+    let majors = request::majors(rehearsal.from, rehearsal.to)?;
+    let parts = stack::Parts {
+        zookeeper: rehearsal.kafka == Some(Kafka::ZooKeeper),
+        registry: rehearsal.format == Some(Format::Avro),
+    };
+    let (kind, why) = stack::choose(majors, parts).await;
     console::say(&format!("the stack '{}' is {kind}: {why}", args.name));
     open_as(args, kind)
 }

@@ -19,18 +19,7 @@ const CURRENT: &str = "current-run";
 
 /// What is asked for, with the defaults filled in.
 pub(crate) fn new_run(args: &RehearsalArgs, stack: &Stack) -> anyhow::Result<Run> {
-    let (from, to) = (args.from.unwrap_or(15), args.to.unwrap_or(16));
-    for major in [from, to] {
-        if !MAJORS.contains(&major) {
-            return Err(Usage(format!("PostgreSQL {major} is not among {MAJORS:?}")).into());
-        }
-    }
-    if to <= from {
-        let text = format!(
-            "--from {from} --to {to}: the target must be newer than the source, pg_upgrade and pg_restore only go upwards"
-        );
-        return Err(Usage(text).into());
-    }
+    let [from, to] = majors(args.from, args.to)?;
     let option = flag(args.option.unwrap_or(UpgradeOption::B));
     Ok(Run {
         schema: SCHEMA.into(),
@@ -59,6 +48,26 @@ pub(crate) fn new_run(args: &RehearsalArgs, stack: &Stack) -> anyhow::Result<Run
         builds: BTreeMap::new(),
         machine: machine::describe(),
     })
+}
+
+/// Major versions before and after.
+///
+/// # Errors
+/// [`Usage`]: one that is not among those that can be had; not upwards.
+pub(crate) fn majors(from: Option<u32>, to: Option<u32>) -> anyhow::Result<[u32; 2]> {
+    let (from, to) = (from.unwrap_or(15), to.unwrap_or(16));
+    for major in [from, to] {
+        if !MAJORS.contains(&major) {
+            return Err(Usage(format!("PostgreSQL {major} is not among {MAJORS:?}")).into());
+        }
+    }
+    if to <= from {
+        let text = format!(
+            "--from {from} --to {to}: the target must be newer than the source, pg_upgrade and pg_restore only go upwards"
+        );
+        return Err(Usage(text).into());
+    }
+    Ok([from, to])
 }
 
 /// Names as in the original README. Later rehearsals on a warm Kafka get a topic prefix and a

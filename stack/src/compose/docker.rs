@@ -157,6 +157,26 @@ fn elsewhere(host: &str) -> bool {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn compose_of_version_1_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let client = |name: &str, script: &str| {
+            let path = folder.path().join(name);
+            crate::paths::write_file(&path, script, 0o755).unwrap();
+        };
+        let docker = Docker::of(folder.path().to_owned(), &[]);
+        client("docker", "#!/bin/sh\n[ \"$1\" = version ] && echo 20.10.24\n");
+        let refused = docker.answers().await.unwrap_err();
+        assert!(
+            refused.is_preflight() && refused.to_string().starts_with("docker has no compose v2; "),
+            "{refused}"
+        );
+        client("docker", "#!/bin/sh\n[ \"$1\" = compose ] && echo 1.29.2 || echo 20.10.24\n");
+        assert_eq!(docker.answers().await.unwrap_err().to_string(), refused.to_string());
+        client("docker", "#!/bin/sh\n[ \"$1\" = compose ] && echo v2.26.1 || echo 20.10.24\n");
+        docker.answers().await.unwrap();
+    }
+
     #[test]
     fn only_an_engine_of_this_machine_will_do() {
         for here in ["unix:///run/docker.sock", "tcp://127.0.0.1:2375", "tcp://localhost:2375", ""] {

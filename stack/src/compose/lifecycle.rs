@@ -7,7 +7,7 @@ use artifacts::snapshot::Role;
 use rustix::process::Signal;
 
 use super::state::{State, env_file};
-use super::{Compose, DATA, Docker, LABEL, not_yet, service_of};
+use super::{Compose, DATA, Docker, LABEL, service_of};
 use crate::command::{DOWNLOAD, SHORT};
 use crate::connect;
 use crate::daemon::ExitInfo;
@@ -30,7 +30,6 @@ impl Compose {
     /// Gets the images, starts or re-uses Kafka and Kafka Connect, and starts a fresh old server.
     pub(crate) async fn up(&mut self, from: u32, to: u32, parts: Parts, observer: &Shared) -> Result<()> {
         self.home.check_secrets()?;
-        check(from, to)?;
         let kept = self.state.take();
         let docker = match &kept {
             Some(state) => state.docker.clone(),
@@ -40,7 +39,7 @@ impl Compose {
         if let Some(root) = docker.root().await {
             provision::require_space(&root, STATE_BYTES, "make room there: docker system df")?;
         }
-        let offline = offline(&docker, parts).await;
+        let offline = offline(&docker, [from, to], parts).await;
         create_dir(&self.home.dir)?;
         self.home.secrets.write(&self.home.dir)?;
         let ports = self.settle_ports(kept.as_ref(), parts.registry)?;
@@ -221,10 +220,10 @@ impl Compose {
     /// Pulls and builds what the engine does not have.
     async fn get_images(&self, observer: &Shared) -> Result<()> {
         let state = self.state()?;
-        if state.offline || state.docker.has(&images::needed(false, state.parts)).await {
+        if state.offline || state.docker.has(&state.images()).await {
             return Ok(());
         }
-        let offline = "or build images without a registry: cargo xtask images --offline";
+        let offline = format!("or build images without a registry: {}", images::build(state.from, state.to));
         if !self.home.options.install {
             let found = "the Docker engine has no images of the stack, and --no-install forbids to get them";
             return Err(Error::preflight(found, format!("leave it out, {offline}")));
@@ -261,7 +260,7 @@ impl Compose {
         }
         // Broker and Connect are of one release, unless it is one with ZooKeeper.
         let broker = match state.parts.zookeeper {
-            true => state.docker.label(&images::needed(state.offline, state.parts)[0], images::VERSION).await,
+            true => state.docker.label(&state.images()[0], images::VERSION).await,
             false => kafka.clone(),
         };
         versions.insert("kafka".into(), broker);
@@ -274,7 +273,7 @@ impl Compose {
         components.extend(servers);
         components.extend(state.parts.registry.then(|| "schema-registry".to_owned()));
         components.extend(state.parts.zookeeper.then(|| "zookeeper".to_owned()));
-        for (component, image) in components.into_iter().zip(images::needed(state.offline, state.parts)) {
+        for (component, image) in components.into_iter().zip(state.images()) {
             let id = state.docker.inspect("image", &image, "{{.Id}}", &Silent).await.unwrap_or_default();
             let tag = image.rsplit(':').next().unwrap_or_default();
             let version = versions.get(&component).map_or(tag, String::as_str).to_owned();
@@ -322,15 +321,7 @@ impl Compose {
 }
 
 /// Whether the images are taken that were built here: when the official ones are not there.
-pub(super) async fn offline(docker: &Docker, parts: Parts) -> bool {
-    !docker.has(&images::needed(false, parts)).await && docker.has(&images::needed(true, parts)).await
-}
-
-/// What the images are there for.
-fn check(from: u32, to: u32) -> Result<()> {
-    let [old, new] = ["POSTGRES_OLD", "POSTGRES_NEW"].map(|name| images::major(images::version(name)));
-    if (from, to) != (old, new) {
-        return Err(not_yet(&format!("an upgrade from {from} to {to} (only {old} to {new})")));
-    }
-    Ok(())
+async fn offline(docker: &Docker, majors: [u32; 2], parts: Parts) -> bool {
+    let needed = |offline| images::needed(offline, majors, parts);
+    !docker.has(&needed(false)).await && docker.has(&needed(true)).await
 }

@@ -18,7 +18,7 @@ use rustix::process::{Signal, getegid, geteuid};
 use crate::command::{Command, DUMP, SHORT};
 use crate::daemon::{ExitInfo, ServiceStatus, memory};
 use crate::endpoints::{Endpoints, PostgresEndpoint};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::home::Home;
 use crate::images;
 use crate::native::zookeeper_version;
@@ -43,15 +43,14 @@ pub(crate) struct Compose {
     project: String,
 }
 
-/// Where a stack goes that may be anywhere, and why: containers, when an engine with compose v2 answers that has
-/// the images. Nothing is downloaded.
-pub async fn choose() -> (Kind, String) {
+/// Where a stack for an upgrade between two major versions goes that may be anywhere, and why: containers, when an
+/// engine with compose v2 answers that has the images. Nothing is downloaded.
+pub async fn choose(majors: [u32; 2], parts: Parts) -> (Kind, String) {
     match Docker::find().await {
         Err(e) => (Kind::Native, e.cause()),
         Ok(docker) => {
-            let usual = Parts::default();
-            let official = docker.has(&images::needed(false, usual)).await;
-            if official || docker.has(&images::needed(true, usual)).await {
+            let official = docker.has(&images::needed(false, majors, parts)).await;
+            if official || docker.has(&images::needed(true, majors, parts)).await {
                 return (Kind::Compose, "a Docker engine with compose v2 answers and has the images".into());
             }
             (Kind::Native, "the Docker engine has no images of the stack; --stack compose gets them".into())
@@ -246,9 +245,4 @@ impl Compose {
 /// `postgres-old` or `postgres-new`.
 fn service_of(role: Role) -> String {
     format!("postgres-{role}")
-}
-
-/// What cannot be had from containers yet, and what to do instead.
-fn not_yet(what: &str) -> Error {
-    Error::Refused(format!("{what} is not there with --stack compose yet: take --stack native"))
 }

@@ -102,6 +102,8 @@ impl State {
             ("COMPOSE_FILE", files.join(":")),
             ("COMPOSE_PROFILES", "*".into()),
             ("CONTAINER_PREFIX", format!("{project}-")),
+            ("POSTGRES_OLD", images::postgres_version(self.from).into()),
+            ("POSTGRES_NEW", images::postgres_version(self.to).into()),
             ("POSTGRES_PASSWORD", secrets.postgres.clone()),
             ("POSTGRES_PORT", ports.postgres_old.to_string()),
             ("POSTGRES_NEW_PORT", ports.postgres_new.to_string()),
@@ -110,7 +112,7 @@ impl State {
             ("SCHEMA_REGISTRY_PORT", ports.registry.to_string()),
         ];
         if self.in_place.is_some_and(|upgrade| upgrade.done) {
-            env.push(("POSTGRES", images::version("POSTGRES_NEW").into()));
+            env.push(("POSTGRES", images::postgres_version(self.to).into()));
             env.push(("POSTGRES_CLUSTER", "new".into()));
         }
         let lines: String = env.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
@@ -154,11 +156,16 @@ impl State {
         RegistryEndpoint { url, converter: Converter::Confluent(inside.into()) }
     }
 
+    /// The images that this stack needs.
+    pub(super) fn images(&self) -> Vec<String> {
+        images::needed(self.offline, [self.from, self.to], self.parts)
+    }
+
     /// The image of a server.
     pub(super) fn postgres_image(&self, role: Role) -> String {
-        let tag = images::version(match role {
-            Role::Old => "POSTGRES_OLD",
-            Role::New => "POSTGRES_NEW",
+        let tag = images::postgres_version(match role {
+            Role::Old => self.from,
+            Role::New => self.to,
         });
         format!("{}postgres:{tag}", if self.offline { images::OFFLINE } else { "" })
     }

@@ -28,7 +28,7 @@ pub(crate) async fn run(command: StepCommand, mut signals: Signals) -> anyhow::R
     let _lock = if derived { None } else { Some(StackLock::acquire(&args.stack.name)?) };
     let stack = match step.name {
         _ if derived => None,
-        "up" => Some(choose_stack(&args.stack).await?),
+        "up" => Some(choose_stack(&args.stack, &args.rehearsal).await?),
         _ => Some(open_stack(&args.stack)?),
     };
     let run = match &stack {

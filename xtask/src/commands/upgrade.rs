@@ -27,7 +27,7 @@ pub(crate) async fn run(args: Upgrade, mut signals: Signals) -> anyhow::Result<O
     let lock = StackLock::acquire(&args.stack.name)?;
     let mut runner = match args.resume {
         true => resume(&args, open_stack(&args.stack)?)?,
-        false => begin(&args, choose_stack(&args.stack).await?)?,
+        false => begin(&args, choose_stack(&args.stack, &args.rehearsal).await?)?,
     };
     let result = tokio::select! {
         result = runner.all() => result.map(|()| None),

@@ -127,6 +127,12 @@ pub(crate) struct Images {
     /// From a Debian base and the programs of the native stack; as root on Debian, with a Docker engine
     #[arg(long, required = true)]
     pub(crate) offline: bool,
+    /// Major version before [default: 15]
+    #[arg(long)]
+    pub(crate) from: Option<u32>,
+    /// Major version after [default: 16]
+    #[arg(long)]
+    pub(crate) to: Option<u32>,
     /// Install nothing: end with the command to run when something is missing
     #[arg(long)]
     pub(crate) no_install: bool,

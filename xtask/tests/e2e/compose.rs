@@ -50,7 +50,7 @@ fn the_stack_keeps_events_and_offsets_and_is_upgraded_in_place() {
     assert!(!refused.status.success() && said.contains("'in production', not 'shut down'"), "{said}");
     lab.compose(&["stop", "postgres"]);
     lab.compose(&upgrade);
-    let new = [("POSTGRES", lab.version("POSTGRES_NEW")), ("POSTGRES_CLUSTER", "new".into())];
+    let new = [("POSTGRES", lab.version("POSTGRES_16")), ("POSTGRES_CLUSTER", "new".into())];
     let up = lab.command(&["up", "-d", "--wait", "postgres"]).envs(new).status().unwrap();
     assert!(up.success());
     assert_eq!(lab.sql("SELECT count(*) FROM kept"), "2");

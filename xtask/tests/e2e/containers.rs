@@ -63,6 +63,24 @@ fn in_place_and_then_decommissioned() {
     assert!(log.contains("database files are incompatible with server"), "{log}");
 }
 
+/// In place to a version that makes its clusters with checksums.
+#[test]
+fn other_versions_in_containers() {
+    expect(0, "images --offline --from 17 --to 18");
+    let words = "upgrade --option a --from 17 --to 18 --stack compose";
+    let run = run_of(&expect(0, &format!("{words} --changes 400 --keep-up --name {LAB}")));
+    let found = findings(&run);
+    assert_eq!(found.verdict, Verdict::Held, "{:?}", not_held(&found));
+    let info = run.run().unwrap();
+    assert!(info.versions["postgresql-17"].starts_with("17.") && info.builds["postgresql-18"].len() == 1);
+    // The programs of pg_upgrade are those of a pair.
+    let missing = said(3, &format!("up --from 15 --to 18 --stack compose --no-install --name {LAB}"));
+    assert!(
+        missing.contains("has no images") && missing.contains("images --offline --from 15 --to 18"),
+        "{missing}"
+    );
+}
+
 #[test]
 fn with_zookeeper_and_avro_and_a_column_more() {
     let words = "upgrade --option b --kafka zookeeper --format avro --add-column";

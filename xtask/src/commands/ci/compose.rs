@@ -8,9 +8,10 @@ use super::{Count, Ground};
 use crate::console;
 
 /// The scenarios that need an engine with compose v2.
-const NEED_ENGINE: [&str; 7] = [
+const NEED_ENGINE: [&str; 8] = [
     "compose::the_stack_keeps_events_and_offsets_and_is_upgraded_in_place",
     "containers::both_stacks_tell_the_same_of_the_same_seed",
+    "containers::other_versions_in_containers",
     "containers::the_engine_gone_for_a_while",
     "containers::in_place_and_then_decommissioned",
     "containers::typed_one_by_one_and_looked_at",
