@@ -1,15 +1,15 @@
-//! Changes over time, read once and kept small: what the ledger says was written and what the
-//! topics say was delivered.
+//! Changes over time, counted while ledger and topics are read, and kept small: what was written and what was
+//! delivered.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::path::Path;
 
-use artifacts::collected::Collected;
-use artifacts::ledger::{self, Entry, Fate, Phase};
-use artifacts::time::Time;
-use artifacts::{RunDir, consumed};
-use serde::Deserialize;
+use artifacts::RunDir;
+use artifacts::ledger::Phase;
+use serde::{Deserialize, Serialize};
 
-use crate::avro::{Decoder, Schemas};
+use crate::verify::gather::{self, Gathered};
+use crate::verify::index;
 
 /// The most points a curve has.
 pub(crate) const MAX_POINTS: usize = 200;
@@ -18,7 +18,7 @@ const MAX_BUCKETS: usize = 190;
 pub(crate) const FIRST_WIDTH_MS: i64 = 50;
 
 /// Counts per interval. The intervals double until the whole curve fits.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Histogram {
     width_ms: i64,
     buckets: BTreeMap<i64, u64>,
@@ -100,7 +100,7 @@ impl Histogram {
 }
 
 /// One side of the comparison.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Curve {
     /// Changes over time.
     pub(crate) histogram: Histogram,
@@ -111,7 +111,8 @@ pub(crate) struct Curve {
 }
 
 impl Curve {
-    fn add(&mut self, at_ms: i64, n: u64, phase: Phase) {
+    /// Counts changes of a moment.
+    pub(crate) fn add(&mut self, at_ms: i64, n: u64, phase: Phase) {
         self.histogram.add(at_ms, n);
         match phase {
             Phase::Before => self.last_before = self.last_before.max(Some(at_ms)),
@@ -127,104 +128,26 @@ impl Curve {
     }
 }
 
-struct Pending {
-    phase: Phase,
-    changes: u64,
-    unknown_since: Option<Time>,
-}
-
-/// Committed changes, at the moment of their acknowledgement.
-///
-/// # Errors
-/// A sentence: there is no ledger, or it is corrupt.
-pub(crate) fn written(dir: &RunDir) -> Result<Curve, String> {
-    let path = dir.ledger();
-    if !path.exists() {
-        return Err("there is no ledger".into());
-    }
-    let mut curve = Curve::default();
-    let mut pending: HashMap<String, Pending> = HashMap::new();
-    for entry in ledger::Reader::open(&path).map_err(|e| e.to_string())? {
-        match entry.map_err(|e| e.to_string())?.1 {
-            Entry::Invoke { tx, phase, changes, .. } => {
-                pending.insert(tx, Pending { phase, changes: changes.len() as u64, unknown_since: None });
-            }
-            Entry::Returned { tx, counts, .. } => {
-                if let Some(p) = pending.get_mut(&tx) {
-                    p.changes = counts.iter().map(|n| u64::from(*n)).sum();
-                }
-            }
-            Entry::Ok { tx, t } => {
-                if let Some(p) = pending.remove(&tx) {
-                    curve.add(t.timestamp_millis(), p.changes, p.phase);
-                }
-            }
-            Entry::Info { tx, t, .. } => {
-                if let Some(p) = pending.get_mut(&tx) {
-                    p.unknown_since = Some(t);
-                }
-            }
-            Entry::Settled { tx, fate, .. } => {
-                if let (Some(p), Fate::Ok) = (pending.remove(&tx), fate)
-                    && let Some(t) = p.unknown_since
-                {
-                    curve.add(t.timestamp_millis(), p.changes, p.phase);
-                }
-            }
-            Entry::Fail { tx, .. } => {
-                pending.remove(&tx);
-            }
-            Entry::Header { .. } | Entry::Seed { .. } | Entry::Resumed { .. } => {}
+/// What was written and what was delivered over time, or why nobody knows: from the index when there is one, else
+/// read as the verdict reads it.
+pub(crate) fn read(dir: &RunDir) -> (Result<Curve, String>, Result<Curve, String>) {
+    let gathered = match index::open(dir) {
+        Some((gathered, _)) => Ok(gathered),
+        None => gather::alone(dir).map_err(|e| e.to_string()),
+    };
+    match gathered {
+        Ok(Gathered { ledger, ledger_damage, topics, .. }) => {
+            let known = |file: &Path, none: &str, curve, damage: Option<artifacts::Error>| match damage {
+                _ if !file.exists() => Err(none.to_owned()),
+                Some(damage) => Err(damage.to_string()),
+                None => Ok(curve),
+            };
+            let written = known(&dir.ledger(), "there is no ledger", ledger.curve, ledger_damage);
+            let consumed = dir.path("consumed.jsonl.zst");
+            (written, known(&consumed, "no events were collected", topics.curve, topics.damage))
         }
+        Err(e) => (Err(e.clone()), Err(e)),
     }
-    Ok(curve)
-}
-
-#[derive(Deserialize)]
-struct Envelope {
-    op: Option<ledger::Op>,
-    payload: Option<Payload>,
-}
-
-#[derive(Deserialize)]
-struct Payload {
-    op: Option<ledger::Op>,
-}
-
-/// Whether a value is the row of a snapshot, which is no change.
-fn is_snapshot(value: &str) -> bool {
-    let envelope = serde_json::from_str::<Envelope>(value).ok();
-    let op = envelope.and_then(|e| e.op.or_else(|| e.payload.and_then(|inner| inner.op)));
-    op == Some(ledger::Op::Read)
-}
-
-/// Change events of the captured tables, at the record's timestamp.
-///
-/// # Errors
-/// A sentence: nothing was collected, or the file is corrupt.
-pub(crate) fn delivered(dir: &RunDir, topics: &[String], cut: Option<&Collected>) -> Result<Curve, String> {
-    let path = dir.path("consumed.jsonl.zst");
-    if !path.exists() {
-        return Err("no events were collected".into());
-    }
-    let schemas = Schemas::read(dir);
-    let decoder = Decoder::new(&schemas);
-    let mut curve = Curve::default();
-    for record in consumed::Reader::open(&path).map_err(|e| e.to_string())? {
-        let mut record = record.map_err(|e| e.to_string())?;
-        if !topics.contains(&record.topic) {
-            continue;
-        }
-        decoder.decode(&mut record)?;
-        let (Some(value), Some(at_ms)) = (&record.value, record.timestamp_ms) else { continue };
-        if is_snapshot(value.get()) {
-            continue;
-        }
-        let cut = cut.and_then(|c| c.cut.get(&record.topic)?.get(&record.partition));
-        let after = cut.is_some_and(|cut| record.offset >= *cut);
-        curve.add(at_ms, 1, if after { Phase::After } else { Phase::Before });
-    }
-    Ok(curve)
 }
 
 #[cfg(test)]
@@ -258,13 +181,6 @@ mod tests {
         let busy = [(0, 0.0), (0, rate(30.0)), (400, rate(30.0)), (400, 0.0)];
         let again = [(2_000, 0.0), (2_000, rate(10.0)), (2_400, rate(10.0)), (2_400, 0.0)];
         assert_eq!(histogram.per_second(400), [busy, again].concat());
-    }
-
-    #[test]
-    fn rows_of_a_snapshot_are_told_from_changes() {
-        let seen =
-            [r#"{"op":"r"}"#, r#"{"payload":{"op":"r"}}"#, r#"{"op":"c"}"#, r#"{"$base64":"AA"}"#, "1"];
-        assert_eq!(seen.map(is_snapshot), [true, true, false, false, false]);
     }
 
     #[test]

@@ -63,17 +63,17 @@ impl Input {
     /// `run.json` is missing, corrupt or of a later major version; nothing else is an error.
     pub(crate) fn read(dir: &RunDir, max_violations: usize) -> Result<Self, artifacts::Error> {
         let run = dir.run()?;
-        let collected = seen(dir.collected(), "nothing was collected");
         let findings = seen(dir.findings(), "verify has not run: there is no findings.json");
         let events = events(dir);
+        let (written, delivered) = curves::read(dir);
         Ok(Self {
             course: events.as_deref().map(Course::of).map_err(Clone::clone),
             events,
             snapshots: snapshots(dir),
             drains: drains(dir),
             violations: violations(dir, max_violations),
-            written: curves::written(dir),
-            delivered: curves::delivered(dir, &run.names.topics, collected.as_ref().ok()),
+            written,
+            delivered,
             seal: read_seal(dir),
             findings,
             run,

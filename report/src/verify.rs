@@ -13,7 +13,7 @@ pub mod deliver;
 pub mod doubts;
 pub mod event;
 pub mod expect;
-mod gather;
+pub(crate) mod gather;
 pub mod history;
 pub mod index;
 mod logs;
@@ -50,7 +50,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { memory_bytes: 96 << 20, index_from: 100_000 }
+        Self { memory_bytes: gather::MEMORY_BYTES, index_from: 100_000 }
     }
 }
 
@@ -128,10 +128,7 @@ fn judge_index(run: &RunDir, checks: Vec<Box<dyn Check>>) -> Result<Option<Judge
 /// Judges from the evidence, and writes the index.
 fn judge(run: &RunDir, options: &Options, checks: Vec<Box<dyn Check>>) -> Result<Judged> {
     let around = Around::read(run)?;
-    let collected = around.collected.as_ref().ok().and_then(Option::as_ref);
-    let drain = around.drain.as_ref().ok().and_then(Option::as_ref).map(|(_, drain)| drain);
-    let prefix = &around.run.names.prefix;
-    let (gathered, merged) = gather::gather(run, prefix, collected, drain, options.memory_bytes)?;
+    let (gathered, merged) = gather::gather(run, &around, options.memory_bytes)?;
     let pays = run.is_sealed() && gathered.is_whole() && gathered.topics.records >= options.index_from;
     let mut index = pays.then(|| index::Writer::create(run, &gathered)).flatten();
     let cx = around.context(run, gathered);

@@ -81,6 +81,15 @@ impl Around {
         Ok(Self { run: dir.run()?, collected, drain: drain(dir, "drain-again") })
     }
 
+    pub(super) fn collected(&self) -> Option<&Collected> {
+        self.collected.as_ref().ok().and_then(Option::as_ref)
+    }
+
+    /// The last one.
+    pub(super) fn drain(&self) -> Option<&Drain> {
+        self.drain.as_ref().ok().and_then(Option::as_ref).map(|(_, drain)| drain)
+    }
+
     /// With the others, and with what the large files say.
     pub(super) fn context(self, dir: &RunDir, gathered: Gathered) -> Context {
         let Gathered { tables, ledger, ledger_damage, topics, rows } = gathered;

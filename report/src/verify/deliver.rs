@@ -9,7 +9,7 @@ use std::path::Path;
 use artifacts::collected::{Collected, ReadTo};
 use artifacts::consumed::Frames;
 use artifacts::drain::Drain;
-use artifacts::ledger::Phase;
+use artifacts::ledger::{Op, Phase};
 use artifacts::row::Tables;
 use artifacts::{Error, Result};
 
@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::record::{Delivered, Item};
 use super::sort::Sorter;
 use crate::avro::Decoder;
+use crate::curves::Curve;
 use crate::parallel;
 use part::{Look, Part};
 
@@ -30,6 +31,8 @@ pub struct Topics {
     pub events: u64,
     /// Names of all tables: those of the ledger, then those that only topics name.
     pub tables: Vec<String>,
+    /// Events of changes, at the time stamp of their record.
+    pub(crate) curve: Curve,
     /// Sentences about holes between `collected.json` and what is in the file.
     pub holes: Vec<String>,
     /// The file cannot be read to its end, or holds events that cannot be decoded.
@@ -114,6 +117,11 @@ impl Reading<'_> {
                 Err(cause) => return self.damaged(self.out.records, cause),
             };
             self.out.events += 1;
+            if let Some(at_ms) = seen.at_ms.filter(|_| !matches!(event.op, Some(Op::Read | Op::Tombstone))) {
+                // Without a cut nothing is known to have come after the upgrade.
+                let cut = self.collected.is_some_and(|collected| !collected.cut.is_empty());
+                self.out.curve.add(at_ms, 1, if cut { phase } else { Phase::Before });
+            }
             let delivered = Delivered { partition: seen.partition, offset: seen.offset, phase, event };
             sorter.push(Item::delivered(table, key, delivered))?;
         }

@@ -10,9 +10,12 @@ use artifacts::ledger::{Change, Entry, Fate, Op, Phase, Reader};
 use artifacts::position::Lsn;
 use artifacts::row::{Digest, Tables};
 use artifacts::summary::Transactions;
+use artifacts::time::Time;
 use artifacts::{Error, Result};
 
 use serde::{Deserialize, Serialize};
+
+use crate::curves::Curve;
 
 use super::record::{Expected, Item};
 use super::sort::Sorter;
@@ -43,6 +46,8 @@ pub struct Ledger {
     /// Unknown transactions by the line of their `invoke`: their names. Only those that got as far
     /// as COMMIT are all-or-none.
     pub unknown: HashMap<u64, String>,
+    /// Committed changes, at the moment of their acknowledgement; of those settled later, when it broke off.
+    pub(crate) curve: Curve,
     /// The last line is torn.
     pub torn: bool,
     /// Line of the last entry.
@@ -134,6 +139,7 @@ struct Transaction {
     phase: Phase,
     lsn_floor: Option<Lsn>,
     changes: Vec<Change>,
+    unknown_since: Option<Time>,
     returned: Option<Returned>,
 }
 
@@ -151,7 +157,15 @@ impl Reading<'_> {
             Entry::Invoke { tx, phase, lsn_floor, changes, .. } => {
                 *self.ledger.tried.entry(phase).or_default() += changes.len() as u64;
                 let name = tx.clone();
-                let open = Transaction { name, line, phase, lsn_floor, changes, returned: None };
+                let open = Transaction {
+                    name,
+                    line,
+                    phase,
+                    lsn_floor,
+                    changes,
+                    unknown_since: None,
+                    returned: None,
+                };
                 match self.open.insert(tx, open) {
                     None => Ok(()),
                     Some(first) => Err(self.corrupt(line, &first.name, "is invoked twice")),
@@ -170,8 +184,9 @@ impl Reading<'_> {
                 open.returned = Some(Returned { xid: xid.parse().ok(), keys, counts, rows });
                 Ok(())
             }
-            Entry::Ok { tx, .. } => {
+            Entry::Ok { tx, t } => {
                 let open = self.close(line, &tx)?;
+                self.happened(t, &open);
                 self.fate(open.phase).acknowledged += 1;
                 let touched = open.returned.iter().flat_map(|r| &r.counts).filter(|n| **n > 0).count() as u64;
                 *self.ledger.answered.entry(open.phase).or_default() += touched;
@@ -182,21 +197,33 @@ impl Reading<'_> {
                 self.fate(open.phase).refused += 1;
                 Ok(())
             }
-            Entry::Info { tx, .. } => {
-                let phase = self.open.get(&tx).map(|open| open.phase);
+            Entry::Info { tx, t, .. } => {
+                let open = self.open.get_mut(&tx);
+                let phase = open.map(|open| {
+                    open.unknown_since = Some(t);
+                    open.phase
+                });
                 phase.into_iter().for_each(|phase| self.fate(phase).unknown += 1);
                 Ok(())
             }
             Entry::Settled { tx, fate, .. } => {
                 let open = self.close(line, &tx)?;
                 match fate {
-                    Fate::Ok => self.committed(line, open),
+                    Fate::Ok => {
+                        open.unknown_since.into_iter().for_each(|t| self.happened(t, &open));
+                        self.committed(line, open)
+                    }
                     Fate::Fail if open.returned.is_none() => self.unsent(open),
                     Fate::Fail => Ok(()),
                 }
             }
             Entry::Header { .. } | Entry::Resumed { .. } => Ok(()),
         }
+    }
+
+    fn happened(&mut self, t: Time, open: &Transaction) {
+        let touched = open.returned.as_ref().map(|r| r.counts.iter().map(|n| u64::from(*n)).sum());
+        self.ledger.curve.add(t.timestamp_millis(), touched.unwrap_or(open.changes.len() as u64), open.phase);
     }
 
     fn fate(&mut self, phase: Phase) -> &mut Transactions {

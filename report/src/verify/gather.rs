@@ -1,11 +1,10 @@
 //! Reads the large evidence: ledger, topics and rows, sorted by table and key.
 
-use artifacts::collected::Collected;
-use artifacts::drain::Drain;
 use artifacts::row::Tables;
 use artifacts::{Error, RunDir};
 use serde::{Deserialize, Serialize};
 
+use super::context::Around;
 use super::deliver::{self, Topics};
 use super::expect::{self, Ledger};
 use super::rows::{self, Rows};
@@ -13,16 +12,19 @@ use super::sort::{Merged, Sorter};
 use crate::Result;
 use crate::avro::{Decoder, Schemas};
 
+/// Bytes to sort in.
+pub(super) const MEMORY_BYTES: usize = 96 << 20;
+
 /// What the large evidence says beside the histories of the keys.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Gathered {
+pub(crate) struct Gathered {
     /// Captured tables, from the ledger's header.
     pub(super) tables: Tables,
-    pub(super) ledger: Ledger,
+    pub(crate) ledger: Ledger,
     /// Why the ledger cannot be read; the others have their own.
     #[serde(skip)]
-    pub(super) ledger_damage: Option<Error>,
-    pub(super) topics: Topics,
+    pub(crate) ledger_damage: Option<Error>,
+    pub(crate) topics: Topics,
     pub(super) rows: Vec<Rows>,
 }
 
@@ -34,17 +36,20 @@ impl Gathered {
     }
 }
 
+/// Reads everything for what it says beside the histories.
+///
+/// # Errors
+/// As [`gather`].
+pub(crate) fn alone(run: &RunDir) -> Result<Gathered> {
+    Ok(gather(run, &Around::read(run)?, MEMORY_BYTES)?.0)
+}
+
 /// Reads everything once. Without a ledger, no key is looked at.
 ///
 /// # Errors
 /// The run directory cannot be written to; damage is no error.
-pub(super) fn gather(
-    run: &RunDir,
-    prefix: &str,
-    collected: Option<&Collected>,
-    drain: Option<&Drain>,
-    memory_bytes: usize,
-) -> Result<(Gathered, Merged)> {
+pub(super) fn gather(run: &RunDir, around: &Around, memory_bytes: usize) -> Result<(Gathered, Merged)> {
+    let (prefix, collected, drain) = (&around.run.names.prefix, around.collected(), around.drain());
     let path = run.ledger();
     let header = expect::header(&path);
     let tables = header.as_ref().map_or_else(|_| Tables::new(), Clone::clone);

@@ -22,7 +22,7 @@ use super::record::Item;
 /// File name in the run directory.
 pub const FILE: &str = "facts.idx";
 /// Raise it whenever something else is read of the evidence, or written in another way.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 const LEVEL: i32 = 1;
 /// A reader refuses longer frames.
 const LONGEST: usize = 32 << 20;
@@ -45,7 +45,7 @@ impl Head {
 
 /// The index of the run's seal: what belongs to all keys, and the frames for [`items`]. None when
 /// it is missing, stale or damaged at its beginning.
-pub(super) fn open(run: &RunDir) -> Option<(Gathered, Frames)> {
+pub(crate) fn open(run: &RunDir) -> Option<(Gathered, Frames)> {
     let mut frames = Frames::open(&run.path(FILE)).ok()?;
     let head: Head = json(&mut frames)?;
     (head == Head::of(run)?).then_some(())?;

@@ -34,6 +34,8 @@ pub(super) struct Seen {
     pub(super) topic: usize,
     pub(super) partition: i32,
     pub(super) offset: i64,
+    /// Milliseconds since 1970.
+    pub(super) at_ms: Option<i64>,
     /// Key and event, or why there is none: a topic that holds no rows has nothing else.
     pub(super) row: Result<(Option<i64>, RowEvent), String>,
 }
@@ -98,7 +100,7 @@ impl Look<'_> {
     }
 
     fn add(&self, line: &Line<'_>, row: Result<(Option<i64>, RowEvent), String>, part: &mut Part) {
-        let Line { topic, partition, offset, value, .. } = *line;
+        let Line { topic, partition, offset, timestamp_ms: at_ms, value, .. } = *line;
         if let Some((at, nonce)) = self.marker
             && (topic, partition, offset) == (at.0.as_str(), at.1, at.2)
         {
@@ -110,6 +112,6 @@ impl Look<'_> {
             part.topics.push(topic.to_owned());
             part.topics.len() - 1
         });
-        part.records.push(Seen { topic, partition, offset, row });
+        part.records.push(Seen { topic, partition, offset, at_ms, row });
     }
 }
