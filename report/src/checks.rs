@@ -142,7 +142,7 @@ impl Found {
 
     /// Counts a violation that was written, and names it if it is one of the smallest.
     fn name(&mut self, violation: &Violation, place: (&str, String)) {
-        self.witnesses.add(violation, NAMED, || {
+        self.witnesses.add(violation.into(), NAMED, || {
             let (file, at) = (Some(place.0.to_owned()), Some(place.1));
             Evidence { text: sentence(violation), file, at }
         });

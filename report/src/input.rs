@@ -1,26 +1,20 @@
 //! Everything the report shows, read once. What cannot be read is a reason, never a failure.
 
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufRead, BufReader};
-
 use artifacts::drain::Drain;
 use artifacts::events::Event;
-use artifacts::findings::{Findings, Violation, ViolationKind};
+use artifacts::findings::{Findings, Violation};
 use artifacts::run::Run;
 use artifacts::run_dir::SUMS;
 use artifacts::snapshot::{self, Snapshot};
 use artifacts::{RunDir, seal};
 
 use crate::curves::{self, Curve};
+use crate::listed::{self, Listed};
 use crate::verify::course::Course;
-use crate::witnesses::Witnesses;
+use crate::verify::violations;
 
 /// What was read, or a sentence why not.
 pub(crate) type Seen<T> = Result<T, String>;
-
-/// The most kinds of violations that are counted apart.
-const MAX_KINDS: usize = 40;
 
 /// A run directory in memory; lists that can be long are cut while reading.
 #[derive(Debug)]
@@ -33,20 +27,10 @@ pub(crate) struct Input {
     pub(crate) snapshots: Vec<(&'static str, Seen<Snapshot>)>,
     pub(crate) drains: Vec<(&'static str, Drain)>,
     pub(crate) findings: Seen<Findings>,
-    pub(crate) violations: Seen<Violations>,
+    pub(crate) violations: Seen<Listed<Violation>>,
     pub(crate) written: Seen<Curve>,
     pub(crate) delivered: Seen<Curve>,
     pub(crate) seal: Seen<Seal>,
-}
-
-/// What `violations.jsonl` holds: all of it counted, the smallest witnesses of each kind kept.
-#[derive(Debug, Default)]
-pub(crate) struct Violations {
-    pub(crate) total: u64,
-    /// By kind, and by its name with the stage.
-    pub(crate) kinds: BTreeMap<(ViolationKind, String), Witnesses<Violation>>,
-    /// Why reading ended early.
-    pub(crate) damage: Option<String>,
 }
 
 /// The seal of the evidence.
@@ -71,7 +55,7 @@ impl Input {
             events,
             snapshots: snapshots(dir),
             drains: drains(dir),
-            violations: violations(dir, max_violations),
+            violations: listed::read(&dir.path(violations::FILE), max_violations),
             written,
             delivered,
             seal: read_seal(dir),
@@ -123,45 +107,6 @@ fn drains(dir: &RunDir) -> Vec<(&'static str, Drain)> {
         dir.read_if_there(&format!("steps/{folder}/drain.json")).ok()?.map(|drain| (name, drain))
     };
     ["drain", "drain-again"].into_iter().filter_map(find).collect()
-}
-
-fn violations(dir: &RunDir, max: usize) -> Seen<Violations> {
-    let path = dir.path("violations.jsonl");
-    let file =
-        File::open(&path).map_err(|_| "verify has not run: there is no violations.jsonl".to_owned())?;
-    let mut out = Violations::default();
-    for line in BufReader::with_capacity(1 << 18, file).split(b'\n') {
-        let violation = line
-            .map_err(|e| e.to_string())
-            .and_then(|text| serde_json::from_slice::<Violation>(&text).map_err(|e| e.to_string()));
-        match violation {
-            Ok(violation) => out.add(violation, max),
-            Err(e) => {
-                out.damage = Some(format!("violations.jsonl is corrupt at line {}: {e}", out.total + 1));
-                break;
-            }
-        }
-    }
-    Ok(out)
-}
-
-impl Violations {
-    fn add(&mut self, violation: Violation, max: usize) {
-        self.total += 1;
-        let kind = (violation.kind, kind(&violation));
-        let full = self.kinds.len() >= MAX_KINDS && !self.kinds.contains_key(&kind);
-        let kind = if full { (ViolationKind::Diverged, "other".into()) } else { kind };
-        self.kinds.entry(kind).or_default().add(&violation, max, || violation.clone());
-    }
-}
-
-/// `missing (recoverable)`
-fn kind(violation: &Violation) -> String {
-    let kind = format!("{:?}", violation.kind).to_lowercase();
-    match &violation.stage {
-        Some(stage) => format!("{kind} ({})", crate::text::clip(stage, 60)),
-        None => kind,
-    }
 }
 
 fn read_seal(dir: &RunDir) -> Seen<Seal> {

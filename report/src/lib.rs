@@ -10,6 +10,7 @@ mod curves;
 pub mod error;
 mod input;
 mod junit;
+mod listed;
 pub mod markdown;
 mod parallel;
 pub mod render;

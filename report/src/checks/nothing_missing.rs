@@ -120,7 +120,7 @@ impl NothingMissing {
         let changes = match self.proven {
             0 => count(compared - self.seed_rows, "committed change"),
             n => format!(
-                "{} ({n} of unknown fate among them, proven by later versions)",
+                "{} ({n} of unknown fate among them, proven by later changes)",
                 count(compared - self.seed_rows, "committed change")
             ),
         };
