@@ -146,7 +146,7 @@ fn the_engine_gone_for_a_while() {
     let mut running = Running::of(command, &words);
     running.until("ok 07 drain");
     std::fs::remove_file(&socket).unwrap();
-    running.until("error: step backup (10): no Docker engine answers: ");
+    running.until(": no Docker engine answers: ");
     assert_eq!(running.child.wait().unwrap().code(), Some(5));
     // The stack remembers how its engine is reached.
     let resume = format!("upgrade --resume --name {stack}");
