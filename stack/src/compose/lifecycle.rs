@@ -55,6 +55,7 @@ impl Compose {
         self.get_images(observer).await?;
         if unknown {
             self.run_compose(&["down", "--volumes", "--remove-orphans"], observer).await?;
+            self.remove_volumes(&self.state()?.docker).await?;
         }
         if let Some(had) = had.filter(|had| *had != (parts, offline)) {
             self.remove_outdated(had.0, observer).await?;
@@ -85,7 +86,7 @@ impl Compose {
         }
         self.set_wanted(Role::New, false)?;
         // A half-made cluster of an earlier try is made anew.
-        self.run_compose(&["rm", "--stop", "--force", "postgres-new"], observer).await?;
+        self.run_compose(&["rm", "--stop", "--force", "--volumes", "postgres-new"], observer).await?;
         self.in_volume(&["rm", "-rf", "/pgdata/new"], observer).await?;
         self.forget("postgres-new").await?;
         self.start(&["postgres-new"], observer).await?;
@@ -135,6 +136,9 @@ impl Compose {
             down.extend(volumes.then_some("--volumes"));
             let down = self.compose_by(&docker).args(down);
             down.run("removing the containers", SHORT, &Silent).await?;
+            if volumes {
+                self.remove_volumes(&docker).await?;
+            }
         }
         self.home.daemons.sweep(None).await?;
         for service in self.home.daemons.services() {
@@ -173,6 +177,19 @@ impl Compose {
         Ok(())
     }
 
+    /// Removes every volume of the project that is left: compose knows only those that its present files name.
+    async fn remove_volumes(&self, docker: &Docker) -> Result<()> {
+        let filter = format!("label=com.docker.compose.project={}", self.project);
+        let list = docker.command().args(["volume", "ls", "--quiet", "--filter", &filter]);
+        let names = list.run("looking for volumes", SHORT, &Silent).await?;
+        let names: Vec<&str> = names.split_whitespace().collect();
+        if !names.is_empty() {
+            let remove = docker.command().args(["volume", "rm"]).args(&names);
+            remove.run("removing the volumes", SHORT, &Silent).await?;
+        }
+        Ok(())
+    }
+
     /// Removes both servers and their data.
     async fn remove_servers(&mut self) -> Result<()> {
         let docker = self.state()?.docker.clone();
@@ -186,7 +203,7 @@ impl Compose {
         // One that is not there is fine.
         let _ = docker
             .command()
-            .args(["rm", "--force"])
+            .args(["rm", "--force", "--volumes"])
             .args(&names)
             .run("removing servers", SHORT, &Silent)
             .await;
@@ -209,7 +226,7 @@ impl Compose {
             controller_changes(had.zookeeper, parts.zookeeper);
         }
         let warm = ["kafka-connect", "schema-registry", "kafka", "zookeeper"];
-        self.run_compose(&[&["rm", "--stop", "--force"][..], &warm].concat(), observer).await?;
+        self.run_compose(&[&["rm", "--stop", "--force", "--volumes"][..], &warm].concat(), observer).await?;
         for service in ["connect", "schema-registry", "kafka", "zookeeper"] {
             self.forget(service).await?;
             self.remember(|state| drop(state.containers.remove(service)))?;

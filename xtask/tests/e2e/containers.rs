@@ -73,12 +73,13 @@ fn other_versions_in_containers() {
     assert_eq!(found.verdict, Verdict::Held, "{:?}", not_held(&found));
     let info = run.run().unwrap();
     assert!(info.versions["postgresql-17"].starts_with("17.") && info.builds["postgresql-18"].len() == 1);
-    // The programs of pg_upgrade are those of a pair.
+    // The programs of pg_upgrade are those of a pair. A stack that was refused is removed as a whole.
     let missing = said(3, &format!("up --from 15 --to 18 --stack compose --no-install --name {LAB}"));
     assert!(
         missing.contains("has no images") && missing.contains("images --offline --from 15 --to 18"),
         "{missing}"
     );
+    removed_as_a_whole();
 }
 
 #[test]
@@ -124,11 +125,22 @@ fn typed_one_by_one_and_looked_at() {
     {
         expect(0, &format!("{words} --name {LAB}"));
     }
+    removed_as_a_whole();
+}
+
+/// Takes the shared stack down with its data, and looks at what the engine still has of it.
+fn removed_as_a_whole() {
+    let folder = std::env::var("PG_CDC_STATE").unwrap();
+    let env = format!("{folder}/pg-cdc-rehearsal/stacks/{LAB}/compose.env");
+    let env = std::fs::read_to_string(env).unwrap();
+    let project = env.lines().find_map(|line| line.strip_prefix("COMPOSE_PROJECT_NAME=")).unwrap();
+    let left = || {
+        let whats = [&["ps", "--all"][..], &["volume", "ls"], &["network", "ls"]];
+        whats.map(|what| docker(&[what, &["--filter", &format!("name={project}")]].concat()).lines().count())
+    };
+    assert!(left()[1] > 1, "it has volumes");
     expect(0, &format!("down --volumes --yes --name {LAB}"));
-    for what in [&["ps", "--all"][..], &["volume", "ls"], &["network", "ls"]] {
-        let list = docker(&[what, &["--filter", &format!("name=pg-cdc-{LAB}")]].concat());
-        assert_eq!(list.lines().count(), 1, "only the heading: {list}");
-    }
+    assert_eq!(left(), [1; 3], "only the headings");
 }
 
 /// The engine is out of reach in the middle of a rehearsal, which then goes on where it was.
