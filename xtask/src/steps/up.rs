@@ -11,6 +11,7 @@ use stack::postgres::{AHEAD_BYTES, Roles};
 use crate::cx::{Cx, Who};
 use crate::{generator, request};
 
+const ANSWER: Duration = Duration::from_secs(5);
 const ADVANCE: Duration = Duration::from_secs(120);
 
 /// Starts the stack with a fresh source database, puts its WAL where `--lsn-case` wants it,
@@ -21,6 +22,7 @@ pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
     let observer = cx.observer();
     let building = observer.clone();
     tokio::task::spawn_blocking(move || generator::build(&*building)).await??;
+    remove_connectors(cx).await;
     let stack = cx.stack()?;
     stack.up(from, to, parts, &observer).await?;
     let (generation, versions, secrets) = (stack.generation(), stack.versions(), stack.secrets().clone());
@@ -32,7 +34,7 @@ pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
     let run = cx.run.clone();
     request::set_current(cx.stack()?, &run)?;
     cx.reach("started");
-    // Connectors of earlier rehearsals on this stack point at databases that are gone.
+    // What Kafka Connect has kept while it was down.
     let connect = cx.connect()?;
     for connector in connect.connectors().await? {
         connect.delete(&connector).await?;
@@ -54,6 +56,23 @@ pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
     let position = pg.position().await?;
     cx.say(format!("PostgreSQL, Kafka and Kafka Connect answer; source at {position}"));
     Ok(())
+}
+
+/// Takes the connectors of the rehearsal before from a Kafka Connect that answers, while their databases are there: one that
+/// has lost its own looks for it for 10 s, and for as long Java remembers that it did not find it.
+async fn remove_connectors(cx: &mut Cx) {
+    if !cx.stack().is_ok_and(|stack| stack.generation() > 0) {
+        return;
+    }
+    let Ok(connect) = cx.connect().map(|connect| connect.quiet()) else { return };
+    let remove = async {
+        for connector in connect.connectors().await? {
+            connect.delete(&connector).await?;
+        }
+        anyhow::Ok(())
+    };
+    // One that does not answer is made anew.
+    let _ = tokio::time::timeout(ANSWER, remove).await;
 }
 
 /// Rows that are there before the connector starts.
