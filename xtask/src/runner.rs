@@ -109,13 +109,12 @@ impl Runner {
             .filter(|_| step.name != "up")
             .map(|stack| Sampler::start(stack, &self.info.names, step.role, self.recorder.clone()));
         let mut cx = Cx::new(step, self.run.clone(), self.info.clone(), self.recorder.clone(), stack);
-        let result = (step.run)(&mut cx).await.and_then(|()| self.recorder.check());
+        let mut result = (step.run)(&mut cx).await.and_then(|()| self.recorder.check());
         if let Some(sampler) = sampler {
             sampler.stop().await;
         }
         let said = cx.said.take().unwrap_or_default();
         self.info = cx.info.clone();
-        let mut result = result;
         if let Some(stack) = cx.into_stack() {
             if result.is_err()
                 && let Some(why) = stack.gone().await

@@ -119,6 +119,24 @@ impl Docker {
         root.is_dir().then_some(root)
     }
 
+    /// Removes all with a label, by the commands that list and remove such.
+    pub(crate) async fn remove_all(
+        &self,
+        list: &[&str],
+        label: &str,
+        remove: &[&str],
+        what: &str,
+    ) -> Result<()> {
+        let list = self.command().args(list).args(["--quiet", "--filter", &format!("label={label}")]);
+        let ids = list.run(&format!("looking for {what}"), SHORT, &Silent).await?;
+        let ids: Vec<&str> = ids.split_whitespace().collect();
+        if !ids.is_empty() {
+            let remove = self.command().args(remove).args(&ids);
+            remove.run(&format!("removing {what}"), SHORT, &Silent).await?;
+        }
+        Ok(())
+    }
+
     /// Whether all of these images are there.
     pub(crate) async fn has(&self, images: &[String]) -> bool {
         let ask = self.command().args(["image", "inspect", "--format", "{{.Id}}"]).args(images);

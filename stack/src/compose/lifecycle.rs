@@ -166,28 +166,14 @@ impl Compose {
 
     /// Containers that compose does not know: tools whose command was cut off.
     pub(super) async fn remove_loose(&self, docker: &Docker) -> Result<()> {
-        let filter = format!("label={LABEL}={}", self.project);
-        let list = docker.command().args(["ps", "--all", "--quiet", "--filter", &filter]);
-        let ids = list.run("looking for left-over containers", SHORT, &Silent).await?;
-        let ids: Vec<&str> = ids.split_whitespace().collect();
-        if !ids.is_empty() {
-            let remove = docker.command().args(["rm", "--force"]).args(&ids);
-            remove.run("removing left-over containers", SHORT, &Silent).await?;
-        }
-        Ok(())
+        let label = format!("{LABEL}={}", self.project);
+        docker.remove_all(&["ps", "--all"], &label, &["rm", "--force"], "left-over containers").await
     }
 
     /// Removes every volume of the project that is left: compose knows only those that its present files name.
     async fn remove_volumes(&self, docker: &Docker) -> Result<()> {
-        let filter = format!("label=com.docker.compose.project={}", self.project);
-        let list = docker.command().args(["volume", "ls", "--quiet", "--filter", &filter]);
-        let names = list.run("looking for volumes", SHORT, &Silent).await?;
-        let names: Vec<&str> = names.split_whitespace().collect();
-        if !names.is_empty() {
-            let remove = docker.command().args(["volume", "rm"]).args(&names);
-            remove.run("removing the volumes", SHORT, &Silent).await?;
-        }
-        Ok(())
+        let label = format!("com.docker.compose.project={}", self.project);
+        docker.remove_all(&["volume", "ls"], &label, &["volume", "rm"], "left-over volumes").await
     }
 
     /// Removes both servers and their data.

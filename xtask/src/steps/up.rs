@@ -35,10 +35,7 @@ pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
     request::set_current(cx.stack()?, &run)?;
     cx.reach("started");
     // What Kafka Connect has kept while it was down.
-    let connect = cx.connect()?;
-    for connector in connect.connectors().await? {
-        connect.delete(&connector).await?;
-    }
+    delete_all(&cx.connect()?).await?;
     let pg = cx.pg(Role::Old).await?;
     if cx.info.lsn_case != "behind" {
         let now = pg.wal_lsn().await?;
@@ -65,14 +62,15 @@ async fn remove_connectors(cx: &mut Cx) {
         return;
     }
     let Ok(connect) = cx.connect().map(|connect| connect.quiet()) else { return };
-    let remove = async {
-        for connector in connect.connectors().await? {
-            connect.delete(&connector).await?;
-        }
-        anyhow::Ok(())
-    };
     // One that does not answer is made anew.
-    let _ = tokio::time::timeout(ANSWER, remove).await;
+    let _ = tokio::time::timeout(ANSWER, delete_all(&connect)).await;
+}
+
+async fn delete_all(connect: &stack::connect::Client) -> anyhow::Result<()> {
+    for connector in connect.connectors().await? {
+        connect.delete(&connector).await?;
+    }
+    Ok(())
 }
 
 /// Rows that are there before the connector starts.

@@ -116,7 +116,7 @@ fn a_column_added_between_the_phases() {
                 after += 1;
             }
         }
-        assert!(before > 100 && after > 100, "{before} before, {after} after");
+        assert!(before > 200 && after > 200, "{before} before, {after} after");
         let report = std::fs::read_to_string(run.path("report.md")).unwrap();
         assert!(report.contains(" --add-column"), "the same run once more: {report}");
         if format == "avro" {

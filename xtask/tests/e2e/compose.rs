@@ -19,7 +19,7 @@ fn the_stack_keeps_events_and_offsets_and_is_upgraded_in_place() {
     let image = |words: &str| String::from_utf8_lossy(&expect(0, words).stderr).into_owned();
     image("images --offline");
     let again = image("images --offline");
-    assert!(again.starts_with("0 of ") && again.contains(" images built"), "{again}");
+    assert!(again.contains("0 of 9 images built"), "{again}");
 
     let lab = Lab::new();
     lab.compose(&["up", "-d", "--wait"]);
