@@ -1,4 +1,4 @@
-//! The ten checks, one file each. A new one is a file and a line in [`all`].
+//! The checks, one file each. A new one is a file and a line in [`all`].
 
 mod database_carried_over;
 mod nothing_altered;
@@ -11,6 +11,7 @@ mod replication_ready;
 mod stage;
 mod still_flowing;
 mod tables_converge;
+mod transactions_whole;
 
 use artifacts::findings::{CheckResult, Evidence, Verdict, Violation};
 
@@ -26,6 +27,11 @@ const NAMED: usize = 5;
 pub trait Check: Send {
     /// Its name, as in the catalogue of findings.
     fn name(&self) -> &'static str;
+
+    /// Whether the run has what it looks at; a check that is not asked says nothing.
+    fn is_asked(&self, _cx: &Context) -> bool {
+        true
+    }
 
     /// Looks at one key; keys come in order of table and key.
     fn key(&mut self, _cx: &Context, _history: &KeyHistory, _out: &mut Violations) {}
@@ -43,6 +49,7 @@ pub fn all() -> Vec<Box<dyn Check>> {
         Box::new(nothing_invented::NothingInvented::default()),
         Box::new(nothing_altered::NothingAltered::default()),
         Box::new(tables_converge::TablesConverge::default()),
+        Box::new(transactions_whole::TransactionsWhole),
         Box::new(database_carried_over::DatabaseCarriedOver),
         Box::new(replication_ready::ReplicationReady),
         Box::new(positions_consistent::PositionsConsistent),

@@ -46,6 +46,8 @@ pub struct Plan {
     pub idle: bool,
     /// False: option b without `rebase-offsets`, the loss that nobody sees.
     pub rebase: bool,
+    /// The connector writes BEGIN and END events.
+    pub metadata: bool,
 }
 
 impl Default for Plan {
@@ -62,6 +64,7 @@ impl Default for Plan {
             row_size: 40,
             idle: false,
             rebase: true,
+            metadata: false,
         }
     }
 }
@@ -70,7 +73,8 @@ impl Plan {
     /// A run of at least so many events, with rows as wide as those of a rehearsal.
     pub fn of_events(events: u64, seed: u64) -> Self {
         let (seed_rows, before_snapshot, odd_in, row_size) = (200, 50, 2_000, 200);
-        Self { seed, events: Some(events), seed_rows, before_snapshot, odd_in, row_size, ..Self::default() }
+        let plan = Self { seed_rows, before_snapshot, odd_in, row_size, metadata: true, ..Self::default() };
+        Self { seed, events: Some(events), ..plan }
     }
 }
 
@@ -98,6 +102,13 @@ pub struct Record {
 }
 
 impl Record {
+    /// A record of a topic that holds no rows.
+    fn beside(topic: String, phase: Phase, at_ms: i64, key: &Value, value: &Value) -> Self {
+        let (key, value) = (Some(key.to_string()), Some(value.to_string()));
+        let (partition, table, row_key, change_id) = (0, String::new(), 0, None);
+        Self { topic, partition, phase, at_ms, key, value, table, row_key, change_id }
+    }
+
     /// Changes the value, if there is one.
     pub fn edit(&mut self, change: impl FnOnce(&mut Value)) {
         let parsed = self.value.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok());

@@ -23,6 +23,7 @@ pub mod remedy;
 pub mod rows;
 pub mod sort;
 pub mod summaries;
+pub mod transactions;
 pub mod violations;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -63,7 +64,7 @@ pub fn verify(run: &RunDir, options: &Options) -> Result<Findings> {
     verify_with(run, options, checks::all)
 }
 
-/// As [`verify`], with other checks than the ten.
+/// As [`verify`], with other checks.
 ///
 /// # Errors
 /// As [`verify`].
@@ -255,7 +256,7 @@ impl Panel {
             };
             answer.unwrap_or_else(|message| Answer::crashed(&message)).named(name)
         };
-        self.seats.into_iter().map(answer).collect()
+        self.seats.into_iter().filter(|(check, _)| check.is_asked(cx)).map(answer).collect()
     }
 }
 

@@ -55,7 +55,8 @@ fn evidence_that_was_changed_after_the_seal_proves_nothing() {
     fs::write(run.path("snapshots/cut.json"), "{}").unwrap();
     fs::remove_file(run.path("events.jsonl")).unwrap();
     let judged = Judged::run(&run, &Options::default());
-    assert_eq!(judged.checks(Verdict::Unknown).len(), 10);
+    // Nothing is looked at, not even which checks are asked.
+    assert_eq!(judged.checks(Verdict::Unknown).len(), 11);
     let parts = ["snapshots/cut.json was changed", r#"Some("snapshots/cut.json")"#, "events.jsonl is gone"];
     unknown(&judged, "still-flowing", &parts);
 }
@@ -229,7 +230,7 @@ proptest! {
             prop_assert_eq!(judged.findings.verdict, Verdict::Unknown);
             prop_assert!(judged.text("order-kept").contains(name.as_str()));
         }
-        prop_assert_eq!(judged.findings.checks.len(), 10);
+        prop_assert_eq!(judged.findings.checks.len(), if sealed { 11 } else { 10 });
     }
 }
 

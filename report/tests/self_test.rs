@@ -25,7 +25,7 @@ fn judge(seed: u64, events: u64) -> Vec<Judged> {
 fn every_fault_is_caught() {
     for seed in 1..3 {
         let all = judge(seed, 2_000);
-        assert_eq!(all.len(), 32);
+        assert_eq!(all.len(), 34);
         for judged in &all {
             assert!(judged.verdict.is_some(), "no place for {}", judged.fault);
         }

@@ -1,6 +1,7 @@
 //! Faults of delivery: what is planted among the events of a run, and what must be named then.
 
 mod alter;
+mod transactions;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -24,7 +25,7 @@ const TAIL: usize = 50;
 pub(super) type Fault = fn(&mut Planter<'_>) -> Option<Planted>;
 
 /// By name, in the order of the table.
-pub(super) const FAULTS: [(&str, Fault); 16] = [
+pub(super) const FAULTS: [(&str, Fault); 18] = [
     ("events dropped", drop_events),
     ("tombstones dropped", drop_tombstones),
     ("snapshot reads dropped", drop_reads),
@@ -41,6 +42,8 @@ pub(super) const FAULTS: [(&str, Fault); 16] = [
     ("a wide value left out that had changed", alter::leave_out),
     ("a row inserted that nobody made", invent_insert),
     ("an update that nobody made", invent_update),
+    ("END events lost", transactions::lost),
+    ("an END event that counts one more", transactions::one_more),
 ];
 
 /// Chooses places and spoils.
@@ -100,8 +103,9 @@ impl Planter<'_> {
         }
         let touched: BTreeSet<Key> = named.iter().map(|named| named.at.clone()).collect();
         named.extend(self.diverged(&events, touched));
+        let more = transactions::broken(self.original, &events).into_iter().collect();
         let spoil = Spoil { events: Some(events), ..Spoil::default() };
-        Some(Planted { spoil, expected: Expected::Broken { named, more: Vec::new() } })
+        Some(Planted { spoil, expected: Expected::Broken { named, more } })
     }
 
     /// Of these keys, those whose last event leaves another row than the database has.

@@ -32,6 +32,9 @@ pub(super) struct Event {
     pub(super) op: Option<Op>,
     /// Version of the row after it; for a deletion and its tombstone, the deleted one.
     pub(super) ver: Option<u32>,
+    /// Transaction and position of a change.
+    pub(super) xid: Option<u64>,
+    pub(super) lsn: Option<u64>,
     /// Digest of the row that it leaves; none when it leaves the wide column out.
     pub(super) row: Option<Digest>,
     /// The wide column of that row.
@@ -62,6 +65,7 @@ impl Event {
             Some("d") => Some(Op::Delete),
             _ => None,
         };
+        (self.xid, self.lsn) = (value["source"]["txId"].as_u64(), value["source"]["lsn"].as_u64());
         let image = if self.op == Some(Op::Delete) { "before" } else { "after" };
         self.ver = value[image]["ver"].as_u64().and_then(|n| u32::try_from(n).ok());
         if self.op == Some(Op::Delete) && !row::is_full(columns) {
@@ -165,6 +169,8 @@ fn event(record: Record, topic: Rc<str>, before_cut: bool, prefix: &str, tables:
         at,
         op: None,
         ver: None,
+        xid: None,
+        lsn: None,
         row: None,
         wide: None,
         has_before: false,

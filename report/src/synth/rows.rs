@@ -157,24 +157,29 @@ pub(super) struct Event<'a> {
     pub(super) lsn: u64,
     /// The commit before, where the connector has seen one.
     pub(super) last_commit: Option<u64>,
+    /// Its number in its transaction, and among the events of its table there.
+    pub(super) order: Option<(u64, u64)>,
     /// Milliseconds since 1970.
     pub(super) at_ms: i64,
 }
 
 impl Event<'_> {
     pub(super) fn json(&self) -> String {
-        let Self { table, op, before, after, xid, lsn, last_commit, at_ms } = self;
+        let Self { table, op, before, after, xid, lsn, last_commit, order, at_ms } = self;
         let (schema, name) = table.split_once('.').unwrap_or(("public", table));
         let (before, after) = (before.unwrap_or("null"), after.unwrap_or("null"));
         let last = last_commit.map_or("null".to_owned(), |lsn| format!("\\\"{lsn}\\\""));
         let snapshot = *op == "r";
+        let transaction = order.map_or("null".to_owned(), |(total, of_table)| {
+            format!("{{\"id\":\"{xid}:{lsn}\",\"total_order\":{total},\"data_collection_order\":{of_table}}}")
+        });
         let seen = at_ms + 40;
         format!(
             "{{\"before\":{before},\"after\":{after},\"source\":{{\"version\":\"3.6.3.Final\",\
              \"connector\":\"postgresql\",\"name\":\"{PREFIX}\",\"ts_ms\":{at_ms},\"snapshot\":\"{snapshot}\",\
              \"db\":\"testdb\",\"sequence\":\"[{last},\\\"{lsn}\\\"]\",\"ts_us\":{at_ms}000,\"ts_ns\":{at_ms}000000,\
              \"schema\":\"{schema}\",\"table\":\"{name}\",\"txId\":{xid},\"lsn\":{lsn},\"xmin\":null,\"origin\":null,\
-             \"origin_lsn\":null}},\"transaction\":null,\"op\":\"{op}\",\"ts_ms\":{seen},\"ts_us\":{seen}000,\
+             \"origin_lsn\":null}},\"transaction\":{transaction},\"op\":\"{op}\",\"ts_ms\":{seen},\"ts_us\":{seen}000,\
              \"ts_ns\":{seen}000000}}"
         )
     }

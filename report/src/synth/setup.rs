@@ -28,18 +28,20 @@ pub(super) fn strings(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
 }
 
-pub(super) fn connector(role: Role) -> ConnectorState {
+pub(super) fn connector(role: Role, metadata: bool) -> ConnectorState {
     let port = if role == Role::Old { "5432" } else { "5433" };
+    let mut config = strings(&[
+        ("connector.class", "io.debezium.connector.postgresql.PostgresConnector"),
+        ("database.hostname", "127.0.0.1"),
+        ("database.port", port),
+        ("database.password", "[redacted]"),
+        ("plugin.name", "pgoutput"),
+        ("table.include.list", &row::tables().into_keys().collect::<Vec<_>>().join(",")),
+        ("topic.prefix", PREFIX),
+    ]);
+    config.extend(metadata.then(|| ("provide.transaction.metadata".to_owned(), "true".to_owned())));
     ConnectorState {
-        config: strings(&[
-            ("connector.class", "io.debezium.connector.postgresql.PostgresConnector"),
-            ("database.hostname", "127.0.0.1"),
-            ("database.port", port),
-            ("database.password", "[redacted]"),
-            ("plugin.name", "pgoutput"),
-            ("table.include.list", &row::tables().into_keys().collect::<Vec<_>>().join(",")),
-            ("topic.prefix", PREFIX),
-        ]),
+        config,
         status: json!({"name": "postgres-cdc-connector", "connector": {"state": "RUNNING"},
             "tasks": [{"id": 0, "state": "RUNNING"}], "type": "source"}),
     }

@@ -86,6 +86,8 @@ pub struct Sim<'a> {
     xid: u64,
     change_id: u64,
     last_commit: Option<u64>,
+    /// Events of the open transaction, by table.
+    counts: BTreeMap<String, u64>,
     tx: [u64; CLIENTS as usize],
 }
 
@@ -122,6 +124,7 @@ impl<'a> Sim<'a> {
             xid: 745,
             change_id: 0,
             last_commit: None,
+            counts: BTreeMap::new(),
             tx: [0; CLIENTS as usize],
             plan,
         };
@@ -143,6 +146,11 @@ impl<'a> Sim<'a> {
     /// Table names.
     pub fn names(&self) -> Vec<String> {
         self.tables.keys().cloned().collect()
+    }
+
+    /// Whether the connector writes BEGIN and END events.
+    pub fn metadata(&self) -> bool {
+        self.plan.metadata
     }
 
     /// The time now, advancing it.

@@ -189,35 +189,21 @@ impl Story {
     /// Emits a marker and a heartbeat; what a drain makes of them.
     fn marker(&mut self, sim: &mut Sim<'_>, nonce: &str, phase: Phase) -> Result<Drain> {
         sim.lsn += 0x58;
-        let at_ms = sim.at_ms();
-        let record = |topic: &str, key: Value, value: Value| Record {
-            topic: topic.into(),
-            partition: 0,
-            phase,
-            at_ms,
-            key: Some(key.to_string()),
-            value: Some(value.to_string()),
-            table: String::new(),
-            row_key: 0,
-            change_id: None,
-        };
+        let (at_ms, lsn) = (sim.at_ms(), sim.lsn);
         let content = if phase == Phase::Before { "ZjBlMQ==" } else { "YTFiMg==" };
         let topic = format!("{PREFIX}.message");
-        sim.record(record(
-            &topic,
-            json!({"prefix": "drain"}),
-            json!({"op": "m", "ts_ms": at_ms, "source": {"lsn": sim.lsn, "db": "testdb"},
-                "message": {"prefix": "drain", "content": content}}),
-        ))?;
-        sim.record(record(
-            &format!("__debezium-heartbeat.{PREFIX}"),
-            json!({"serverName": PREFIX}),
-            json!({"ts_ms": at_ms}),
-        ))?;
+        let mut send = |topic: String, key: Value, value: Value| {
+            sim.record(Record::beside(topic, phase, at_ms, &key, &value))
+        };
+        let message = json!({"op": "m", "ts_ms": at_ms, "source": {"lsn": lsn, "db": "testdb"},
+            "message": {"prefix": "drain", "content": content}});
+        send(topic.clone(), json!({"prefix": "drain"}), message)?;
+        let heartbeat = format!("__debezium-heartbeat.{PREFIX}");
+        send(heartbeat, json!({"serverName": PREFIX}), json!({"ts_ms": at_ms}))?;
         let offset = sim.ends.get(&topic).and_then(|partitions| partitions.get(&0)).copied();
         let arrived = offset.filter(|_| !sim.deaf).map(|end| (topic, 0, end - 1));
         let system = if phase == Phase::Before { OLD } else { NEW };
-        let lsn = Lsn(sim.lsn);
+        let lsn = Lsn(lsn);
         Ok(Drain {
             nonce: nonce.into(),
             marker: Position { lsn, system_identifier: system.into(), timeline: 1, by: By::Server },
@@ -272,7 +258,7 @@ impl Story {
                 position: position(offset, offset_system, By::Attributed),
                 raw: raw_offset(offset),
             }),
-            connector: Some(connector(role)),
+            connector: Some(connector(role, sim.metadata())),
             topics: bounds(&sim.ends, |end| Bounds { start: 0, end }),
             subjects: None,
             audit: None,

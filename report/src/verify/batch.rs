@@ -58,6 +58,7 @@ pub(super) fn histories(cx: &Context, items: Vec<Item>) -> Vec<KeyHistory> {
             Fact::Expected(fact) => history.expect(fact),
             Fact::Delivered(fact) => history.deliver(fact),
             Fact::Row(row) => history.row_after = Some(row),
+            Fact::OfTransaction(_) => {}
         }
     }
     histories.iter_mut().for_each(|history| history.match_up(&ledger.keyless));

@@ -1,7 +1,7 @@
 //! `consumed.jsonl.zst` becomes deliveries, and is held against what `collected.json` says was
 //! read: a file that ends early or has a hole proves nothing about what is missing.
 
-mod part;
+pub(super) mod part;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,10 +17,14 @@ use serde::{Deserialize, Serialize};
 
 use super::record::{Delivered, Item};
 use super::sort::Sorter;
+use super::transactions::Transactions;
 use crate::avro::Decoder;
 use crate::curves::Curve;
 use crate::parallel;
 use part::{Look, Part};
+
+/// Name of the topic of BEGIN and END events, behind the prefix.
+pub const TRANSACTION: &str = "transaction";
 
 /// What the topics say beside the deliveries.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -33,6 +37,8 @@ pub struct Topics {
     pub tables: Vec<String>,
     /// Events of changes, at the time stamp of their record.
     pub(crate) curve: Curve,
+    /// What END events count, and what the topics hold of it.
+    pub transactions: Transactions,
     /// Sentences about holes between `collected.json` and what is in the file.
     pub holes: Vec<String>,
     /// The file cannot be read to its end, or holds events that cannot be decoded.
@@ -79,7 +85,12 @@ pub fn read(
         ),
     }
     reading.find_ends();
-    pushed.map(|()| reading.out)
+    pushed?;
+    let mut out = reading.out;
+    if out.damage.is_none() {
+        out.transactions.compare(path, &look, sorter.dir())?;
+    }
+    Ok(out)
 }
 
 /// Puts the parts together: what can be said only in the order of the file.
@@ -125,6 +136,7 @@ impl Reading<'_> {
             let delivered = Delivered { partition: seen.partition, offset: seen.offset, phase, event };
             sorter.push(Item::delivered(table, key, delivered))?;
         }
+        self.out.transactions.add(&part.transactions);
         part.damage.map_or(Ok(()), |cause| self.damaged(self.out.records + 1, cause))
     }
 
@@ -204,9 +216,14 @@ impl Reading<'_> {
 /// topics of others are not ours.
 fn table_of<'t>(prefix: &str, topic: &'t str) -> Option<&'t str> {
     match topic.strip_prefix(prefix)?.strip_prefix('.')? {
-        "message" | "transaction" => None,
+        "message" | TRANSACTION => None,
         table => Some(table),
     }
+}
+
+/// Whether it is the topic of BEGIN and END events.
+fn is_of_transactions(prefix: &str, topic: &str) -> bool {
+    topic.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('.')) == Some(TRANSACTION)
 }
 
 fn read_to<'c>(collected: Option<&'c Collected>, topic: &str, partition: i32) -> Option<&'c ReadTo> {

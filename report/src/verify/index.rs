@@ -22,7 +22,7 @@ use super::record::Item;
 /// File name in the run directory.
 pub const FILE: &str = "facts.idx";
 /// Raise it whenever something else is read of the evidence, or written in another way.
-const FORMAT: u32 = 5;
+const FORMAT: u32 = 6;
 const LEVEL: i32 = 1;
 /// A reader refuses longer frames.
 const LONGEST: usize = 32 << 20;

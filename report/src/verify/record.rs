@@ -36,6 +36,19 @@ pub enum Fact {
     Delivered(Delivered),
     /// The new database ends with this row.
     Row(Digest),
+    /// A transaction has this.
+    OfTransaction(OfTransaction),
+}
+
+/// An event of a transaction, or what its END event counts of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OfTransaction {
+    /// Hash of what tells events apart, or END events.
+    pub id: u64,
+    /// Events that the END event counts; none for an event.
+    pub counted: Option<u64>,
+    /// Offset.
+    pub offset: i64,
 }
 
 /// A change of the ledger, or a seed row (`op` is [`Op::Read`], `change_id` 0).
@@ -108,6 +121,16 @@ impl Item {
         Self { place: Place { table, key: Some(key), side: 2, order: (0, 0) }, fact: Fact::Row(row) }
     }
 
+    /// Of a transaction: its events by their ids, then its END events. The transaction takes the place of
+    /// the key.
+    pub fn of_transaction(table: u16, xid: u64, fact: OfTransaction) -> Self {
+        let order = (u64::from(fact.counted.is_some()), fact.id);
+        Self {
+            place: Place { table, key: Some(xid as i64), side: 3, order },
+            fact: Fact::OfTransaction(fact),
+        }
+    }
+
     /// Bytes it takes in memory.
     pub fn size(&self) -> usize {
         let Fact::Delivered(delivered) = &self.fact else { return size_of::<Self>() };
@@ -157,6 +180,12 @@ impl Item {
                 out.push(2);
                 out.extend(row.0);
             }
+            Fact::OfTransaction(OfTransaction { id, counted, offset }) => {
+                out.push(3);
+                out.extend(id.to_le_bytes());
+                put(out, counted.map(u64::to_le_bytes));
+                out.extend(offset.to_le_bytes());
+            }
         }
     }
 
@@ -168,7 +197,12 @@ impl Item {
         match kind {
             0 => Some(Self::expected(table, key?, decode_expected(input)?)),
             1 => Some(Self::delivered(table, key, decode_delivered(input)?)),
-            _ => Some(Self::row(table, key?, Digest(take(input)?))),
+            2 => Some(Self::row(table, key?, Digest(take(input)?))),
+            _ => {
+                let (id, counted) = (u64::from_le_bytes(take(input)?), maybe(input)?.map(u64::from_le_bytes));
+                let fact = OfTransaction { id, counted, offset: i64::from_le_bytes(take(input)?) };
+                Some(Self::of_transaction(table, key? as u64, fact))
+            }
         }
     }
 }
@@ -292,7 +326,12 @@ pub(super) mod tests {
                 },
             );
         let row = (ids(), digest()).prop_map(|((table, key), row)| Item::row(table, key, row));
-        prop_oneof![expected, delivered, row]
+        let of_transaction = (0..3u16, any::<(u64, u64, Option<u64>, i64)>()).prop_map(
+            |(table, (xid, id, counted, offset))| {
+                Item::of_transaction(table, xid, OfTransaction { id, counted, offset })
+            },
+        );
+        prop_oneof![expected, delivered, row, of_transaction]
     }
 
     proptest! {

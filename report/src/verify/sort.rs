@@ -29,6 +29,11 @@ impl Sorter {
         Self { dir: dir.to_owned(), limit_bytes, held_bytes: 0, held, spilled: Vec::new() }
     }
 
+    /// Where it spills.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Takes an item.
     ///
     /// # Errors

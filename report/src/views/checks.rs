@@ -45,13 +45,14 @@ pub(crate) struct Ground {
 }
 
 /// What each check asks.
-const QUESTIONS: [(&str, &str); 10] = [
+const QUESTIONS: [(&str, &str); 11] = [
     ("nothing-missing", "Is every committed change in a topic?"),
     ("nothing-repeated", "Was every change delivered only once?"),
     ("order-kept", "Did the changes of each row arrive in the order they were made?"),
     ("nothing-invented", "Does every event belong to a change that was made?"),
     ("nothing-altered", "Does every event carry the row as it was written?"),
     ("tables-converge", "Do the topics, replayed, give the rows of the new database?"),
+    ("transactions-whole", "Do the topics hold as much of each transaction as Debezium counted?"),
     ("database-carried-over", "Did rows, sequences and roles survive the upgrade?"),
     ("replication-ready", "Were slot, publication, replica identity and wal_level as needed?"),
     ("positions-consistent", "Was the stored offset a position the new server can continue from?"),

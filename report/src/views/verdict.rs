@@ -183,6 +183,7 @@ const COUNTED: [&str; 6] = [
 fn fault(check: &CheckResult) -> String {
     let text = match check.name.as_str() {
         "tables-converge" => "the topics lead to other rows than the new database holds",
+        "transactions-whole" => "the topics hold other events of a transaction than Debezium counted",
         "database-carried-over" => "the new database is not what the old one was",
         "replication-ready" => "slot or publication were not as the connector needs them",
         "positions-consistent" => "the connector resumed from a position that the new server does not have",

@@ -6,7 +6,7 @@ use artifacts::position::Lsn;
 use artifacts::row::{self, Digest};
 use artifacts::summary::{Changes, Summary, Transactions};
 use chrono::TimeDelta;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Outcome, PREFIX, Planned, Sim, start};
 use crate::synth::Record;
@@ -49,6 +49,7 @@ impl Sim<'_> {
             digests.push(digest);
         }
         if committed {
+            self.end()?;
             self.last_commit = Some(self.lsn);
             self.pending.extend(self.deaf.then_some(self.xid as u32));
         }
@@ -184,7 +185,8 @@ impl Sim<'_> {
         let after = after.map(sent);
         let after = after.as_deref();
         let (xid, lsn, last_commit) = (self.xid as u32, self.lsn, self.last_commit);
-        let value = Event { table, op, before, after, xid, lsn, last_commit, at_ms }.json();
+        let order = self.order(table, op);
+        let value = Event { table, op, before, after, xid, lsn, last_commit, order, at_ms }.json();
         let record = Record {
             topic: format!("{PREFIX}.{table}"),
             partition: (key % i64::from(self.plan.partitions)) as i32,
@@ -200,6 +202,37 @@ impl Sim<'_> {
         for record in std::iter::once(record).chain(tombstone) {
             self.events += 1;
             self.record(record)?;
+        }
+        Ok(())
+    }
+
+    /// Numbers an event in its transaction, and among the events of its table there.
+    fn order(&mut self, table: &str, op: &str) -> Option<(u64, u64)> {
+        if op == "r" || !self.metadata() {
+            return None;
+        }
+        *self.counts.entry(table.to_owned()).or_default() += 1;
+        Some((self.counts.values().sum(), self.counts[table]))
+    }
+
+    /// BEGIN and END of the transaction, where it has events.
+    fn end(&mut self) -> Result<()> {
+        let counts = std::mem::take(&mut self.counts);
+        if counts.is_empty() {
+            return Ok(());
+        }
+        let total: u64 = counts.values().sum();
+        let collection = |(table, n): (String, u64)| json!({"data_collection": table, "event_count": n});
+        let collections: Vec<Value> = counts.into_iter().map(collection).collect();
+        let at_ms = self.at_ms();
+        let (first, behind) = (self.lsn - 0x118 * (total - 1), self.lsn + 0x30);
+        let sides = [("BEGIN", first, None, None), ("END", behind, Some(total), Some(collections))];
+        for (status, lsn, total, collections) in sides {
+            let id = format!("{}:{lsn}", self.xid);
+            let value = json!({"status": status, "id": id, "event_count": total,
+                "data_collections": collections, "ts_ms": at_ms});
+            let topic = format!("{PREFIX}.transaction");
+            self.record(Record::beside(topic, self.phase, at_ms, &json!({"id": id}), &value))?;
         }
         Ok(())
     }

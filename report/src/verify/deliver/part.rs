@@ -4,24 +4,29 @@ use artifacts::consumed::{FRAME_BYTES, Line, Record, text};
 use artifacts::row::{Column, Row, Tables};
 
 use super::super::event::{self, RowEvent};
-use super::table_of;
+use super::super::transactions::{End, Transactions};
+use super::{is_of_transactions, table_of};
 use crate::avro::Decoder;
 
 /// What to look for.
-pub(super) struct Look<'a> {
+pub(in super::super) struct Look<'a> {
     pub(super) decoder: &'a Decoder<'a>,
     pub(super) prefix: &'a str,
-    pub(super) tables: &'a Tables,
+    pub(in super::super) tables: &'a Tables,
     /// Topic, partition and offset of the marker, and its nonce.
     pub(super) marker: Option<(&'a (String, i32, i64), &'a str)>,
 }
 
 /// What is in a frame.
 #[derive(Default)]
-pub(super) struct Part {
+pub(in super::super) struct Part {
     /// Topics in the order in which they appear.
     pub(super) topics: Vec<String>,
-    pub(super) records: Vec<Seen>,
+    pub(in super::super) records: Vec<Seen>,
+    /// END events, by their records.
+    pub(in super::super) ends: Vec<(usize, End)>,
+    /// Sums of what is in the frame.
+    pub(super) transactions: Transactions,
     /// The record at the marker's place, and whether it carries the nonce.
     pub(super) marker: Option<(usize, bool)>,
     /// What is wrong with the line behind the last record.
@@ -29,20 +34,41 @@ pub(super) struct Part {
 }
 
 /// A record.
-pub(super) struct Seen {
+pub(in super::super) struct Seen {
     /// Index of [`Part::topics`].
-    pub(super) topic: usize,
+    pub(in super::super) topic: usize,
     pub(super) partition: i32,
-    pub(super) offset: i64,
+    pub(in super::super) offset: i64,
     /// Milliseconds since 1970.
     pub(super) at_ms: Option<i64>,
     /// Key and event, or why there is none: a topic that holds no rows has nothing else.
-    pub(super) row: Result<(Option<i64>, RowEvent), String>,
+    pub(in super::super) row: Result<(Option<i64>, RowEvent), String>,
+}
+
+impl Part {
+    /// Number of the captured table of each topic.
+    pub(in super::super) fn tables(&self, look: &Look<'_>) -> Vec<Option<u16>> {
+        let no = |topic: &String| {
+            let table = table_of(look.prefix, topic)?;
+            look.tables.keys().position(|name| name == table).map(|no| no as u16)
+        };
+        self.topics.iter().map(no).collect()
+    }
+
+    fn count(&mut self, look: &Look<'_>) {
+        let tables = self.tables(look);
+        for seen in &self.records {
+            if let (Some(table), Ok((_, event))) = (tables[seen.topic], &seen.row) {
+                self.transactions.event(table, event.op, event.xid);
+            }
+        }
+        self.ends.iter().for_each(|(_, end)| self.transactions.end(end));
+    }
 }
 
 impl Look<'_> {
     /// Reads a frame up to the first line that is no record.
-    pub(super) fn at(&self, frame: std::io::Result<Vec<u8>>) -> Part {
+    pub(in super::super) fn at(&self, frame: std::io::Result<Vec<u8>>) -> Part {
         let (mut part, mut lines) = (Part::default(), Vec::with_capacity(FRAME_BYTES + 1));
         if let Err(e) = frame.and_then(|frame| text(&frame, &mut lines)) {
             part.damage = Some(format!("the frame that begins there: {e}"));
@@ -54,6 +80,7 @@ impl Look<'_> {
                 break;
             }
         }
+        part.count(self);
         part
     }
 
@@ -106,6 +133,11 @@ impl Look<'_> {
         {
             let found = value.is_some_and(|value| event::carries(value, nonce));
             part.marker = Some((part.records.len(), found));
+        }
+        if is_of_transactions(self.prefix, topic)
+            && let Some(end) = value.and_then(|value| End::parse(value, self.tables))
+        {
+            part.ends.push((part.records.len(), end));
         }
         let known = part.topics.iter().position(|known| known == topic);
         let topic = known.unwrap_or_else(|| {
