@@ -64,6 +64,8 @@ enum Expected {
 struct Planted {
     spoil: Spoil,
     expected: Expected,
+    /// The column that `tables-converge` must name of the rows that it names.
+    column: Option<String>,
 }
 
 /// Plants every fault into copies below `scratch`, which is made, and judges them. `told` hears of
@@ -79,7 +81,7 @@ pub fn self_test(
 ) -> crate::Result<()> {
     let original = Original::read(run)?;
     let begun = Instant::now();
-    let held = Planted { spoil: Spoil::default(), expected: Expected::Held };
+    let held = Planted { spoil: Spoil::default(), expected: Expected::Held, column: None };
     let first = judge("none", Some(held), &original, scratch, begun)?;
     if !told(&first) || !first.misses.is_empty() {
         return Ok(());
@@ -116,7 +118,7 @@ fn judge(
         misses: Vec::new(),
         took: Duration::ZERO,
     };
-    let Some(Planted { spoil, expected }) = planted else { return Ok(judged) };
+    let Some(Planted { spoil, expected, column }) = planted else { return Ok(judged) };
     let run = spoil.write(original, scratch)?;
     let findings = verify(&run, &Options::default())?;
     let violations = violations(&run)?;
@@ -136,6 +138,8 @@ fn judge(
     };
     compare(&mut judged, &named, &violations);
     compare_checks(&mut judged, &expected, &broken);
+    let column = column.filter(|_| original.columns_known);
+    judged.misses.extend(column.and_then(|column| other_column(&findings, &column)));
     judged.took = begun.elapsed();
     Ok(judged)
 }
@@ -213,6 +217,15 @@ fn check_of(kind: ViolationKind) -> &'static str {
         ViolationKind::Altered => "nothing-altered",
         ViolationKind::Diverged => "tables-converge",
     }
+}
+
+/// Why a row that differs is not said to differ in this column alone.
+fn other_column(findings: &Findings, column: &str) -> Option<String> {
+    let check = findings.checks.iter().find(|check| check.name == check_of(ViolationKind::Diverged))?;
+    let mut named =
+        check.evidence.iter().filter(|evidence| evidence.text.contains(" leaves another row than "));
+    let other = named.find(|evidence| !evidence.text.ends_with(&format!(", in {column}")))?;
+    Some(format!("not {column} alone is named: {}", other.text))
 }
 
 /// Why a check does not say which file is damaged, and where.

@@ -7,6 +7,7 @@
 pub mod agree;
 pub mod audit;
 mod batch;
+pub(crate) mod columns;
 pub mod context;
 pub mod course;
 pub mod deliver;

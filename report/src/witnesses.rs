@@ -67,6 +67,11 @@ impl<T> Witnesses<T> {
         Witnesses { total: self.total, smallest: smallest.collect() }
     }
 
+    /// The smallest first, to be completed.
+    pub(crate) fn smallest_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.smallest.values_mut()
+    }
+
     /// The smallest first.
     pub(crate) fn smallest(&self) -> impl Iterator<Item = &T> {
         self.smallest.values()

@@ -153,7 +153,7 @@ async fn digests(lab: &Clients, path: &std::path::Path) {
     println!("read in {:?}: {reads:?}", start.elapsed());
     assert!(reads.values().flatten().all(|(_, read)| read.complete()));
     writer.finish().unwrap();
-    let mut latest: BTreeMap<(String, i64), Digest> = BTreeMap::new();
+    let mut latest: BTreeMap<(String, i64), (Digest, String)> = BTreeMap::new();
     let (mut tombstones, mut events) = (0, 0);
     let tables = row::tables();
     for record in Reader::open(path).unwrap().map(Result::unwrap) {
@@ -168,7 +168,11 @@ async fn digests(lab: &Clients, path: &std::path::Path) {
         events += 1;
         let value: Value = serde_json::from_str(value.get()).unwrap();
         match value["after"].as_object() {
-            Some(after) => latest.insert(key, row::digest(columns, after).unwrap()),
+            Some(after) => {
+                let (row, parts) =
+                    (row::digest(columns, after).unwrap(), row::column_digests(columns, after));
+                latest.insert(key, (row, parts))
+            }
             None => {
                 row::digest(columns, value["before"].as_object().unwrap()).unwrap();
                 latest.remove(&key)
@@ -178,8 +182,8 @@ async fn digests(lab: &Clients, path: &std::path::Path) {
     assert_eq!((events, tombstones), (11, 1));
     let mut expected = BTreeMap::new();
     for (table, columns) in &tables {
-        let each = |key, digest| {
-            expected.insert((table.clone(), key), digest);
+        let each = |key, digest, parts: &str| {
+            expected.insert((table.clone(), key), (digest, parts.to_owned()));
         };
         lab.pg.row_digests(table, columns, each).await.unwrap();
     }

@@ -99,7 +99,7 @@ async fn capture(client: &Client) {
     let tables = row::tables();
     let states = client.tables(&tables).await.unwrap();
     let (mut sum, mut last) = (Fingerprint::default(), 0);
-    let each = |key: i64, digest| {
+    let each = |key: i64, digest, _: &str| {
         assert!(key > last);
         last = key;
         sum.add(digest);

@@ -7,6 +7,7 @@
 //! protection.
 
 mod cells;
+mod columns;
 mod image;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use cells::{Cell, Cells, Row};
+pub use columns::{column_digests, column_digests_sql, differing};
 pub use image::{Image, Wide, image};
 
 const SEPARATOR: char = '\u{1f}';
@@ -236,18 +238,20 @@ pub fn digest(columns: &[Column], row: &impl Cells) -> Result<Digest, String> {
     image(columns, row)?.digest.ok_or_else(|| "the wide column was left out".to_owned())
 }
 
+/// A SQL expression for the canonical text of a column.
+fn column_sql(Column { name, kind }: &Column) -> String {
+    match kind {
+        Kind::Timestamp => format!(
+            r#"coalesce(to_char({name} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), E'\\N')"#
+        ),
+        Kind::Wide => format!(r"coalesce(md5({name}), E'\\N')"),
+        _ => format!(r"coalesce({name}::text, E'\\N')"),
+    }
+}
+
 /// A SQL expression (text, 32 hexadecimal digits) for the digest of the current row.
 pub fn digest_sql(columns: &[Column]) -> String {
-    let parts: Vec<String> = columns
-        .iter()
-        .map(|Column { name, kind }| match kind {
-            Kind::Timestamp => format!(
-                r#"coalesce(to_char({name} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), E'\\N')"#
-            ),
-            Kind::Wide => format!(r"coalesce(md5({name}), E'\\N')"),
-            _ => format!(r"coalesce({name}::text, E'\\N')"),
-        })
-        .collect();
+    let parts: Vec<String> = columns.iter().map(column_sql).collect();
     format!(r"md5(concat_ws(E'\x1f', {}))", parts.join(", "))
 }
 

@@ -1,7 +1,7 @@
 //! `tables-converge`: whoever applies the topics ends with the rows that the new database holds.
 //!
 //! Rows are compared one by one where `capture-after` wrote them down, else by number and
-//! fingerprint of each table. A list of rows that contradicts the fingerprint makes it unknown.
+//! fingerprint of each table. Of those that are named the columns are named as well. A list of rows that contradicts the fingerprint makes it unknown.
 
 use std::collections::BTreeMap;
 
@@ -10,11 +10,13 @@ use artifacts::ledger::Op;
 use artifacts::row::Fingerprint;
 use serde_json::json;
 
-use super::{Answer, Check, Found, count, evidence};
+use super::{Answer, Check, Found, NAMED, count, evidence};
+use crate::verify::columns::{self, Pair};
 use crate::verify::context::{Context, Doubt};
 use crate::verify::history::{Event, KeyHistory};
 use crate::verify::remedy;
 use crate::verify::violations::{Violations, of_event, of_key};
+use crate::witnesses::Witnesses;
 
 const NAME: &str = "tables-converge";
 const REAL: &str = "look at nothing-missing, order-kept and nothing-altered first; a new snapshot brings every row that is \
@@ -25,6 +27,8 @@ const REAL: &str = "look at nothing-missing, order-kept and nothing-altered firs
 #[derive(Default)]
 pub(super) struct TablesConverge {
     found: Found,
+    /// Where the columns can be looked up of those that are named.
+    pairs: Witnesses<Option<Pair>>,
     folded: BTreeMap<String, Fingerprint>,
     /// Keys that differ while something may still arrive, or was not read.
     open: u64,
@@ -70,6 +74,7 @@ impl Check for TablesConverge {
         };
         violation.expected = Some(json!({"row": history.row_after}));
         violation.actual = Some(json!({"row": row}));
+        self.pairs.add((&violation).into(), NAMED, || pair(cx, history, last));
         match last {
             Some(_) => self.found.add_event(out, &violation),
             None => self.found.add(out, &violation, (&rows_file(cx, &history.table), key_of(history))),
@@ -77,6 +82,7 @@ impl Check for TablesConverge {
     }
 
     fn finish(&mut self, cx: &Context, _out: &mut Violations) -> Answer {
+        self.name_columns(cx);
         let mut doubts = cx.doubts();
         let mut differences = Vec::new();
         for (i, table) in cx.tables.keys().enumerate() {
@@ -107,6 +113,18 @@ impl Check for TablesConverge {
 }
 
 impl TablesConverge {
+    /// Says in which columns the rows differ that are named.
+    fn name_columns(&mut self, cx: &Context) {
+        let pairs: Vec<Pair> = self.pairs.smallest().flatten().cloned().collect();
+        let mut names = columns::of(&cx.dir, &cx.tables, &pairs).into_iter();
+        for (evidence, pair) in self.found.witnesses.smallest_mut().zip(self.pairs.smallest()) {
+            let names = pair.as_ref().and_then(|_| names.next()).unwrap_or_default();
+            if !names.is_empty() {
+                evidence.text.push_str(&format!(", in {}", names.join(", ")));
+            }
+        }
+    }
+
     /// Compares a table as a whole: its rows file with `after.json`, and without the file the
     /// folded rows with `after.json`.
     fn compare(&self, cx: &Context, i: usize, table: &str, out: &mut Vec<Evidence>) -> Result<(), Doubt> {
@@ -137,6 +155,13 @@ impl TablesConverge {
         }
         Ok(())
     }
+}
+
+/// The rows of both sides, where there are two.
+fn pair(cx: &Context, history: &KeyHistory, last: Option<&Event>) -> Option<Pair> {
+    let (event, key, _) = (last?, history.key?, history.row_after?);
+    let (table, at) = (history.table.to_string(), event.fact.at(&history.topic));
+    Some(Pair { file: rows_file(cx, &table), table, key, at })
 }
 
 /// Whether an event that can be read removes its row.

@@ -37,12 +37,12 @@ pub(super) const FAULTS: [(&str, Fault); 15] = [
 ];
 
 fn unknown(spoil: Spoil, check: &'static str, file: &str, place: bool) -> Option<Planted> {
-    Some(Planted { spoil, expected: Expected::Unknown { check, file: file.to_owned(), place } })
+    Some(Planted { spoil, expected: Expected::Unknown { check, file: file.to_owned(), place }, column: None })
 }
 
 fn broken(edits: Vec<(String, Edit)>, check: &'static str) -> Option<Planted> {
     let expected = Expected::Broken { named: Default::default(), more: vec![check] };
-    Some(Planted { spoil: Spoil { edits, ..Spoil::default() }, expected })
+    Some(Planted { spoil: Spoil { edits, ..Spoil::default() }, expected, column: None })
 }
 
 fn truncate(bytes: &mut Vec<u8>) {

@@ -105,7 +105,7 @@ impl Planter<'_> {
         named.extend(self.diverged(&events, touched));
         let more = transactions::broken(self.original, &events).into_iter().collect();
         let spoil = Spoil { events: Some(events), ..Spoil::default() };
-        Some(Planted { spoil, expected: Expected::Broken { named, more } })
+        Some(Planted { spoil, expected: Expected::Broken { named, more }, column: None })
     }
 
     /// Of these keys, those whose last event leaves another row than the database has.

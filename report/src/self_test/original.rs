@@ -99,6 +99,8 @@ pub(super) struct Original {
     pub(super) odd: BTreeSet<Key>,
     /// Rows of the new database at the end.
     pub(super) rows: HashMap<Key, Digest>,
+    /// Digests of their columns are there too.
+    pub(super) columns_known: bool,
 }
 
 impl Original {
@@ -141,8 +143,9 @@ impl Original {
             events.push(Rc::new(event));
         }
         let (changes, odd) = committed(&ledger);
-        let rows = rows(run, &tables)?;
-        Ok(Self { run: run.clone(), prefix, tables, events, of_key, ledger, changes, odd, rows })
+        let (rows, columns_known) = rows(run, &tables)?;
+        let run = run.clone();
+        Ok(Self { run, prefix, tables, events, of_key, ledger, changes, odd, rows, columns_known })
     }
 
     /// The columns of a table.
@@ -228,18 +231,19 @@ fn committed(ledger: &[Entry]) -> (Vec<Change>, BTreeSet<Key>) {
 }
 
 /// The rows of the new database at the end, from `capture-after`.
-fn rows(run: &RunDir, tables: &Tables) -> Result<HashMap<Key, Digest>> {
+fn rows(run: &RunDir, tables: &Tables) -> Result<(HashMap<Key, Digest>, bool)> {
     let step = step_folder(run, "capture-after").unwrap_or_default();
-    let mut rows = HashMap::new();
+    let (mut rows, mut columns) = (HashMap::new(), true);
     for table in tables.keys() {
         let path = run.path(format!("{step}/rows-{table}.jsonl"));
         let text = std::fs::read_to_string(&path).map_err(Error::io("read", &path))?;
         for (n, line) in text.lines().enumerate() {
             let (key, digest) = parsed(line).ok_or_else(|| no_row(&path, n))?;
+            columns &= line.contains("\"columns\":");
             rows.insert((table.clone(), key), digest);
         }
     }
-    Ok(rows)
+    Ok((rows, columns))
 }
 
 fn parsed(line: &str) -> Option<(i64, Digest)> {

@@ -29,13 +29,15 @@ const LEVEL: i32 = 3;
 pub fn write(plan: &Plan, dir: &Path) -> Result<RunDir> {
     fs::create_dir(dir).map_err(Error::io("create", dir))?;
     let mut disk = Disk::create(dir)?;
-    let Told { run, snapshots, events, rows_after, first_drain, drain_again, collected, summaries } =
-        tell(plan, &mut disk)?;
+    let told = tell(plan, &mut disk)?;
+    let Told { run, snapshots, events, rows_after, columns_after, .. } = told;
+    let Told { first_drain, drain_again, collected, summaries, .. } = told;
     disk.finish()?;
     let small = Small {
         events: &events,
         snapshots: &snapshots,
         rows_after: Some(&rows_after),
+        columns_after: &columns_after,
         first_drain: Some(&first_drain),
         drain_again: Some(&drain_again),
         summaries: &summaries,
@@ -59,6 +61,8 @@ pub struct Small<'a> {
     pub snapshots: &'a BTreeMap<String, Snapshot>,
     /// Rows of the new database at the end: table to key to digest.
     pub rows_after: Option<&'a BTreeMap<String, BTreeMap<i64, Digest>>>,
+    /// Digests of their columns, where they are written down.
+    pub columns_after: &'a BTreeMap<String, BTreeMap<i64, String>>,
     /// The drain before the cut.
     pub first_drain: Option<&'a Drain>,
     /// The last drain.
@@ -89,7 +93,12 @@ impl Small<'_> {
             out.json("steps/21-drain-again/drain.json", drain)?;
         }
         for (table, rows) in self.rows_after.into_iter().flatten() {
-            let rows = rows.iter().map(|(key, row)| serde_json::json!({"key": key, "row": row}));
+            let columns = self.columns_after.get(table);
+            let columns = |key| columns.and_then(|columns| columns.get(key));
+            let rows = rows.iter().map(|(key, row)| match columns(key) {
+                Some(columns) => serde_json::json!({"key": key, "row": row, "columns": columns}),
+                None => serde_json::json!({"key": key, "row": row}),
+            });
             out.lines(&format!("steps/22-capture-after/rows-{table}.jsonl"), rows)?;
         }
         for event in self.events {

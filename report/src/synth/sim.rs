@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use artifacts::drain::Offsets;
 use artifacts::ledger::{Change, Entry, Op, Phase};
-use artifacts::row::{self, Digest, Tables};
+use artifacts::row::{self, Column, Digest, Tables};
 use artifacts::summary::Summary;
 use artifacts::time::Time;
 use artifacts::{Result, SCHEMA};
@@ -163,6 +163,19 @@ impl<'a> Sim<'a> {
     pub fn digests(&self) -> BTreeMap<String, BTreeMap<i64, Digest>> {
         let of = |rows: &BTreeMap<i64, Row>| rows.iter().map(|(key, row)| (*key, row.digest)).collect();
         self.rows.iter().map(|(table, rows)| (table.clone(), of(rows))).collect()
+    }
+
+    /// Digests of the columns of every row.
+    pub fn column_digests(&self) -> BTreeMap<String, BTreeMap<i64, String>> {
+        let of = |columns: &[Column], row: &Row| {
+            let row: Option<row::Row<'_>> = serde_json::from_str(&row.json).ok();
+            row::column_digests(columns, &row.unwrap_or_default())
+        };
+        let table = |(table, rows): (&String, &BTreeMap<i64, Row>)| {
+            let columns = self.tables.get(table).map(Vec::as_slice).unwrap_or_default();
+            (table.clone(), rows.iter().map(|(key, row)| (*key, of(columns, row))).collect())
+        };
+        self.rows.iter().map(table).collect()
     }
 
     /// The connector's snapshot: one `r` per row; from now on changes are streamed.

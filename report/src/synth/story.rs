@@ -57,6 +57,8 @@ pub struct Told {
     pub events: Vec<Event>,
     /// Rows of the new database at the end: table to key to digest.
     pub rows_after: BTreeMap<String, BTreeMap<i64, Digest>>,
+    /// Digests of their columns.
+    pub columns_after: BTreeMap<String, BTreeMap<i64, String>>,
     /// The drain before the cut.
     pub first_drain: Drain,
     /// The last drain.
@@ -109,8 +111,19 @@ pub fn tell(plan: &Plan, sink: &mut dyn Sink) -> Result<Told> {
         settled: Some(drain_again.settled),
     };
     let Story { events, snapshots, .. } = story;
-    let (rows_after, summaries) = (sim.digests(), std::mem::take(&mut sim.summaries));
-    Ok(Told { run: run(plan), snapshots, events, rows_after, first_drain, drain_again, collected, summaries })
+    let (rows_after, columns_after) = (sim.digests(), sim.column_digests());
+    let (run, summaries) = (run(plan), std::mem::take(&mut sim.summaries));
+    Ok(Told {
+        run,
+        snapshots,
+        events,
+        rows_after,
+        columns_after,
+        first_drain,
+        drain_again,
+        collected,
+        summaries,
+    })
 }
 
 #[derive(Default)]

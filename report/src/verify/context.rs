@@ -34,6 +34,8 @@ pub struct Doubt {
 
 /// What the run directory holds beside keys and events.
 pub struct Context {
+    /// Where everything is.
+    pub dir: RunDir,
     /// `run.json`
     pub run: Run,
     /// The evidence is complete: nothing is added to it any more.
@@ -94,6 +96,7 @@ impl Around {
     pub(super) fn context(self, dir: &RunDir, gathered: Gathered) -> Context {
         let Gathered { tables, ledger, ledger_damage, topics, rows } = gathered;
         let mut cx = Context {
+            dir: dir.clone(),
             run: self.run,
             sealed: dir.is_sealed(),
             ledger_file: dir.ledger().file_name().map(|n| n.to_string_lossy().into()).unwrap_or_default(),

@@ -77,6 +77,11 @@ pub fn parse(value: Option<&str>, columns: &[Column], key: Option<i64>) -> RowEv
     }
 }
 
+/// The row that an event leaves; none for a deletion, and for what is no event.
+pub(crate) fn row_after(value: &str) -> Option<Row<'_>> {
+    serde_json::from_str::<Envelope<'_>>(value).ok()?.after
+}
+
 /// A fault quotes what it found, which can be as long as a row.
 fn clipped(fault: &str) -> Box<str> {
     fault.chars().take(LONGEST_FAULT).collect::<String>().into()

@@ -56,8 +56,9 @@ pub mod story {
     /// Simulates a rehearsal of option b.
     pub fn rehearse(plan: &Plan) -> Rehearsal {
         let mut memory = Memory::default();
-        let Told { run, snapshots, events, rows_after, mut first_drain, mut drain_again, collected, .. } =
-            tell(plan, &mut memory).unwrap();
+        let told = tell(plan, &mut memory).unwrap();
+        let Told { run, snapshots, events, rows_after, columns_after, .. } = told;
+        let Told { mut first_drain, mut drain_again, collected, .. } = told;
         // Where the topics end is computed when it is written: a test may have changed them.
         (first_drain.ends, drain_again.ends) = Default::default();
         let collected = artifacts::collected::Collected {
@@ -73,6 +74,7 @@ pub mod story {
             topics_after: Default::default(),
             events,
             rows_after,
+            columns_after,
             write_rows: true,
             write_rows_twice: false,
             drain_again: Some(drain_again),
@@ -101,6 +103,8 @@ pub struct Rehearsal {
     pub events: Vec<Event>,
     /// Rows of the new database at the end: table to key to digest.
     pub rows_after: BTreeMap<String, BTreeMap<i64, Digest>>,
+    /// Digests of their columns.
+    pub columns_after: BTreeMap<String, BTreeMap<i64, String>>,
     /// Whether the file with them is written.
     pub write_rows: bool,
     /// Whether the first row of `public.orders` is in it twice.

@@ -48,6 +48,7 @@ impl Rehearsal {
             events: &self.events,
             snapshots: &snapshots,
             rows_after: self.write_rows.then_some(&self.rows_after),
+            columns_after: &self.columns_after,
             first_drain: first_drain.as_ref(),
             drain_again: self.drain_again.as_ref(),
             summaries: &summaries,

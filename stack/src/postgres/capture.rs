@@ -98,7 +98,8 @@ impl Client {
         Ok(states)
     }
 
-    /// Hands every row's primary key (`id`) and digest to `each`, ordered by key, of one moment.
+    /// Hands every row's primary key (`id`), digest and [`row::column_digests_sql`] to `each`, ordered by
+    /// key, of one moment.
     /// At most [`FETCH`] rows are in memory.
     ///
     /// # Errors
@@ -107,11 +108,12 @@ impl Client {
         &self,
         table: &str,
         columns: &[Column],
-        each: impl FnMut(i64, Digest),
+        each: impl FnMut(i64, Digest, &str),
     ) -> Result<()> {
         let open = format!(
-            "BEGIN READ ONLY; DECLARE rows NO SCROLL CURSOR FOR SELECT id, {} FROM {} ORDER BY id",
+            "BEGIN READ ONLY; DECLARE rows NO SCROLL CURSOR FOR SELECT id, {}, {} FROM {} ORDER BY id",
             row::digest_sql(columns),
+            row::column_digests_sql(columns),
             qualified(table)
         );
         self.execute(&open).await?;
@@ -120,7 +122,7 @@ impl Client {
         read
     }
 
-    async fn fetch_digests(&self, mut each: impl FnMut(i64, Digest)) -> Result<()> {
+    async fn fetch_digests(&self, mut each: impl FnMut(i64, Digest, &str)) -> Result<()> {
         let fetch = format!("FETCH {FETCH} FROM rows");
         loop {
             let rows = self.rows(&fetch).await?;
@@ -130,7 +132,7 @@ impl Client {
                 let digest = text(1).and_then(|d| Digest::try_from(d.to_owned()).ok());
                 let (key, digest) =
                     key.zip(digest).ok_or_else(|| self.unexpected(&fetch, &format!("{row:?}")))?;
-                each(key, digest);
+                each(key, digest, text(2).unwrap_or_default());
             }
             if rows.len() < FETCH {
                 return Ok(());

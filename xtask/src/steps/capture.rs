@@ -57,7 +57,7 @@ pub(super) async fn nothing_left(cx: &mut Cx) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `rows-<table>.jsonl`: a line `{"key":1,"row":"<digest>"}` per row, ordered by key.
+/// `rows-<table>.jsonl`: a line `{"key":1,"row":"<digest>","columns":"<digests>"}` per row, ordered by key.
 async fn rows(cx: &mut Cx, role: Role) -> anyhow::Result<()> {
     let pg = cx.pg(role).await?;
     for (table, columns) in tables() {
@@ -66,9 +66,10 @@ async fn rows(cx: &mut Cx, role: Role) -> anyhow::Result<()> {
         let mut out =
             BufWriter::new(File::create(&path).with_context(|| format!("cannot create {}", path.display()))?);
         let mut failure = None;
-        pg.row_digests(&table, &columns, |key, digest| {
+        pg.row_digests(&table, &columns, |key, row, columns| {
             if failure.is_none() {
-                failure = writeln!(out, "{{\"key\":{key},\"row\":\"{digest}\"}}").err();
+                let line = format!("{{\"key\":{key},\"row\":\"{row}\",\"columns\":\"{columns}\"}}");
+                failure = writeln!(out, "{line}").err();
             }
         })
         .await?;

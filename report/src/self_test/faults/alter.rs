@@ -16,7 +16,8 @@ const LONG_AGO: &str = "2001-01-01T00:00:00.000000Z";
 
 pub(super) fn column(planter: &mut Planter<'_>) -> Option<Planted> {
     let places = planter.places(|event, _, _| written(event));
-    alter(planter, &places, "after", last_column, LONG_AGO)
+    let planted = alter(planter, &places, "after", last_column, LONG_AGO)?;
+    Some(Planted { column: Some("updated_at".to_owned()), ..planted })
 }
 
 pub(super) fn before(planter: &mut Planter<'_>) -> Option<Planted> {
@@ -40,7 +41,8 @@ pub(super) fn leave_out(planter: &mut Planter<'_>) -> Option<Planted> {
     let wide = |columns: &[Column]| {
         columns.iter().find(|column| column.kind == Kind::Wide).map(|column| column.name.clone())
     };
-    alter(planter, &places, "after", wide, LEFT_OUT)
+    let column = planter.original.tables.values().find_map(|columns| wide(columns));
+    Some(Planted { column, ..alter(planter, &places, "after", wide, LEFT_OUT)? })
 }
 
 fn alter(

@@ -83,5 +83,5 @@ pub(super) fn one_more(planter: &mut Planter<'_>) -> Option<Planted> {
 fn planted(planter: &Planter<'_>, events: Vec<Rc<Event>>) -> Option<Planted> {
     let more = vec![broken(planter.original, &events)?];
     let spoil = Spoil { events: Some(events), ..Spoil::default() };
-    Some(Planted { spoil, expected: Expected::Broken { named: Default::default(), more } })
+    Some(Planted { spoil, expected: Expected::Broken { named: Default::default(), more }, column: None })
 }
