@@ -151,7 +151,7 @@ pub struct Violation {
     /// Before or after the cut.
     pub phase: Option<Phase>,
     /// `lost-by-copy`, `gone`, `recoverable`, `not-yet`, `dropped-by-config`; for repeats
-    /// `re-delivery`, `re-snapshot`, `double-execution`.
+    /// `re-delivery`, `producer-retry`, `re-snapshot`, `double-execution`.
     pub stage: Option<String>,
     /// Transaction id.
     pub xid: Option<String>,

@@ -1,9 +1,10 @@
 //! `nothing-repeated`: no change is delivered twice.
 //!
 //! The same position and transaction again is a `re-delivery`: the connector read the change
-//! twice. Another position or transaction is a `double-execution`: the database did the change
-//! twice. An `r` for a version that the topics have already is a `re-snapshot`. Re-deliveries in a run
-//! in which a component died prove nothing about the upgrade.
+//! twice. Where it was made at the same nanosecond too it is one event that was written twice, a
+//! `producer-retry`: Kafka Connect's producers are not idempotent unless told to be (KAFKA-13759). Another position or transaction is a `double-execution`: the database did the change
+//! twice. An `r` for a version that the topics have already is a `re-snapshot`. Either of the first two in a run
+//! in which a component died proves nothing about the upgrade.
 
 use std::collections::BTreeMap;
 
@@ -18,6 +19,7 @@ use crate::verify::violations::{Violations, of_event};
 
 const NAME: &str = "nothing-repeated";
 const RE_DELIVERY: &str = "re-delivery";
+const PRODUCER_RETRY: &str = "producer-retry";
 const RE_SNAPSHOT: &str = "re-snapshot";
 const DOUBLE_EXECUTION: &str = "double-execution";
 
@@ -73,12 +75,15 @@ impl Check for NothingRepeated {
                     them do, --allow-repeats says so";
         let remedy = if self.kinds.contains_key(RE_SNAPSHOT) {
             format!("move the stored offset instead of deleting it; {}", remedy::rehearse_or(&cx.run, real))
+        } else if self.kinds.contains_key(PRODUCER_RETRY) {
+            let set = "set producer.override.enable.idempotence to true in the connector";
+            format!("{set}; {}", remedy::rehearse_or(&cx.run, real))
         } else {
             remedy::rehearse_or(&cx.run, real)
         };
         let mut doubts = cx.doubts();
         if let Some(mut evidence) = self.death(cx) {
-            evidence.text.push_str(": Kafka Connect delivers again what it had not noted before it died");
+            evidence.text.push_str(": Kafka Connect delivers again what it had not noted, or what it does not know to be written");
             doubts.insert(0, Doubt { evidence, remedy: remedy::rehearse(&cx.run) });
             return Answer::unknown(self.found.compared, &doubts).with(self.found.named());
         }
@@ -90,7 +95,8 @@ impl NothingRepeated {
     /// The component whose death explains every repeat that was found; none when nothing was repeated,
     /// or in another way.
     fn death(&self, cx: &Context) -> Option<Evidence> {
-        let explained = self.found.broken() > 0 && self.kinds.keys().all(|kind| *kind == RE_DELIVERY);
+        let explained = self.found.broken() > 0
+            && self.kinds.keys().all(|kind| [RE_DELIVERY, PRODUCER_RETRY].contains(kind));
         cx.course.as_ref().ok()?.death().filter(|_| explained)
     }
 }
@@ -101,7 +107,8 @@ fn kind(event: &Event, first: &Event) -> &'static str {
     if event.op == Some(Op::Read) {
         RE_SNAPSHOT
     } else if snapshot || event.lsn.is_none() || (event.lsn, event.xid) == (first.lsn, first.xid) {
-        RE_DELIVERY
+        let same = event.made.is_some() && (event.made, event.lsn) == (first.made, first.lsn);
+        if same { PRODUCER_RETRY } else { RE_DELIVERY }
     } else {
         DOUBLE_EXECUTION
     }

@@ -48,8 +48,9 @@ impl Check for TransactionsWhole {
             let differing = count(found.differing, "transaction");
             format!("{differing}, by table, of which END events count other than the topics hold")
         } else {
+            let once = if found.counted == found.events { "" } else { ", what came twice counted once" };
             let held = format!(
-                "{} count {}, and the topics hold as many of each transaction and table",
+                "{} count {}, and the topics hold as many of each transaction and table{once}",
                 count(found.ends, "END event"),
                 count(found.counted, "event")
             );

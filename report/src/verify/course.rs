@@ -77,6 +77,7 @@ impl Failed {
     pub fn evidence(&self) -> Evidence {
         let Self { step, error, at, seq, .. } = self;
         let why = text::shorten(error, 400);
+        let why = why.trim_end_matches(':');
         let text = match &self.died {
             Some(name) => format!("{name} died: step {step} failed at {at}: {why}"),
             None => format!("step {step} failed at {at}: {why}"),

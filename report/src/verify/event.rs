@@ -27,6 +27,8 @@ pub struct RowEvent {
     pub lsn: Option<Lsn>,
     /// `source.txId`
     pub xid: Option<u64>,
+    /// When Debezium made it: the lower half of `ts_ns`, or of `ts_ms` where that is not there.
+    pub made: Option<u32>,
     /// Digest of the row; for a delete, of the row before it. None where an update left the wide column
     /// out, until [`super::history`] has completed it, and for a delete that names the key only.
     pub row: Option<row::Digest>,
@@ -48,6 +50,8 @@ struct Envelope<'a> {
     after: Option<Row<'a>>,
     #[serde(borrow)]
     source: Option<Source<'a>>,
+    ts_ns: Option<u64>,
+    ts_ms: Option<u64>,
 }
 
 #[derive(Default, Deserialize)]
@@ -98,10 +102,11 @@ fn envelope(value: &str, columns: &[Column], key: Option<i64>) -> Result<RowEven
         None => return Err("no event: it has no operation".into()),
     };
     let contradiction = contradiction(op, &envelope);
+    let made = envelope.ts_ns.or(envelope.ts_ms).map(|at| at as u32);
     let Envelope { before, after, source, .. } = envelope;
     let source = source.unwrap_or_default();
     let lsn = source.lsn.map(Lsn);
-    let event = RowEvent { op: Some(op), lsn, xid: source.tx_id, ..RowEvent::default() };
+    let event = RowEvent { op: Some(op), lsn, xid: source.tx_id, made, ..RowEvent::default() };
     if op == Op::Delete && !row::is_full(columns) {
         let fault = contradiction.or_else(|| other_key(before.as_ref(), columns, key));
         return Ok(RowEvent { fault: fault.as_deref().map(clipped), ..event });

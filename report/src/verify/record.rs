@@ -165,6 +165,7 @@ impl Item {
                 put(out, d.change_id.map(u64::to_le_bytes));
                 put(out, d.lsn.map(|lsn| lsn.0.to_le_bytes()));
                 put(out, d.xid.map(u64::to_le_bytes));
+                put(out, d.made.map(u32::to_le_bytes));
                 put(out, d.row.map(|d| d.0));
                 put(out, d.before_row.map(|d| d.0));
                 put_text(out, d.fault.as_deref());
@@ -232,6 +233,7 @@ fn decode_delivered(input: &mut &[u8]) -> Option<Delivered> {
         change_id: maybe(input)?.map(u64::from_le_bytes),
         lsn: maybe(input)?.map(|b| Lsn(u64::from_le_bytes(b))),
         xid: maybe(input)?.map(u64::from_le_bytes),
+        made: maybe(input)?.map(u32::from_le_bytes),
         row: maybe(input)?.map(Digest),
         before_row: maybe(input)?.map(Digest),
         fault: maybe_text(input)?,
@@ -319,8 +321,20 @@ pub(super) mod tests {
                         (Some(text), None) => Some(Box::new(Wide::Given(text))),
                         (Some(head), Some(tail)) => Some(Box::new(Wide::LeftOut(head, tail))),
                     };
-                    let event =
-                        RowEvent { op, ver, before_ver, change_id, lsn, xid, row, wide, before_row, fault };
+                    let made = ver;
+                    let event = RowEvent {
+                        op,
+                        ver,
+                        before_ver,
+                        change_id,
+                        lsn,
+                        xid,
+                        made,
+                        row,
+                        wide,
+                        before_row,
+                        fault,
+                    };
                     let fact = Delivered { partition, offset, phase, event };
                     Item::delivered(table, (key != 0).then_some(key), fact)
                 },

@@ -169,8 +169,12 @@ fn spoil(rehearsal: &mut Rehearsal, fault: Fault, i: usize, record: &Record) -> 
             let stage = match (fault, record.op().as_str()) {
                 (Fault::Execute, _) => "double-execution",
                 (_, "r") => "re-snapshot",
+                _ if i.is_multiple_of(2) => "producer-retry",
                 _ => "re-delivery",
             };
+            if stage == "re-delivery" {
+                extra.edit(|value| value["ts_ns"] = json!(value["ts_ns"].as_u64().unwrap() + 1));
+            }
             if fault == Fault::Execute {
                 extra.edit(|value| value["source"]["lsn"] = json!(9_999_999_999_u64));
             }
