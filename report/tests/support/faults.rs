@@ -153,6 +153,22 @@ fn deleted_ver(rehearsal: &Rehearsal, of: &Record) -> Option<u32> {
     rehearsal.records.iter().filter(|record| at(record) == at(of)).filter_map(ver).max()
 }
 
+/// Makes a record one that comes again in one of the ways in which that happens: which one.
+fn again(record: &mut Record, fault: Fault, i: usize) -> &'static str {
+    match (fault, record.op().as_str()) {
+        (Fault::Execute, _) => {
+            record.edit(|value| value["source"]["lsn"] = json!(9_999_999_999_u64));
+            "double-execution"
+        }
+        (_, "r") => "re-snapshot",
+        _ if i.is_multiple_of(2) => "producer-retry",
+        _ => {
+            record.edit(|value| value["ts_ns"] = json!(value["ts_ns"].as_u64().unwrap() + 1));
+            "re-delivery"
+        }
+    }
+}
+
 fn spoil(rehearsal: &mut Rehearsal, fault: Fault, i: usize, record: &Record) -> Named {
     let named = |kind, ver, stage| (kind, record.table.clone(), record.row_key, ver, stage);
     let mut extra = Record { phase: Phase::After, ..record.clone() };
@@ -166,18 +182,7 @@ fn spoil(rehearsal: &mut Rehearsal, fault: Fault, i: usize, record: &Record) -> 
             named(ViolationKind::Missing, ver, None)
         }
         Fault::Repeat | Fault::Execute => {
-            let stage = match (fault, record.op().as_str()) {
-                (Fault::Execute, _) => "double-execution",
-                (_, "r") => "re-snapshot",
-                _ if i.is_multiple_of(2) => "producer-retry",
-                _ => "re-delivery",
-            };
-            if stage == "re-delivery" {
-                extra.edit(|value| value["ts_ns"] = json!(value["ts_ns"].as_u64().unwrap() + 1));
-            }
-            if fault == Fault::Execute {
-                extra.edit(|value| value["source"]["lsn"] = json!(9_999_999_999_u64));
-            }
+            let stage = again(&mut extra, fault, i);
             rehearsal.records.push(extra);
             let ver = ver(record).or_else(|| deleted_ver(rehearsal, record));
             named(ViolationKind::Repeated, ver, Some(stage))
