@@ -6,6 +6,7 @@
 //! Where they are not, the topics are read once more and sorted by table and transaction; what was
 //! delivered twice counts once then.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
@@ -73,24 +74,27 @@ pub(super) struct End {
 struct Value<'a> {
     status: &'a str,
     id: &'a str,
-    data_collections: Option<Vec<Collection>>,
+    #[serde(borrow)]
+    data_collections: Option<Vec<Collection<'a>>>,
 }
 
 #[derive(Deserialize)]
-struct Collection {
-    data_collection: String,
+struct Collection<'a> {
+    #[serde(borrow)]
+    data_collection: Cow<'a, str>,
     event_count: u64,
 }
 
 impl End {
-    /// The value of a record; none for what is no END event. Tables that are not captured do not count.
-    pub(super) fn parse(value: &str, tables: &Tables) -> Option<Self> {
+    /// The value of a record, which was JSON if there is a result: an END event, or none for a BEGIN. Tables
+    /// that are not captured do not count.
+    pub(super) fn parse(value: &str, tables: &Tables) -> Option<Option<Self>> {
         let Value { status, id, data_collections } = serde_json::from_str(value).ok()?;
         let xid = id.split(':').next()?.parse().ok()?;
         let no = |name: &str| tables.keys().position(|table| table == name);
-        let count = |of: Collection| Some((no(&of.data_collection)? as u16, of.event_count));
+        let count = |of: Collection<'_>| Some((no(&of.data_collection)? as u16, of.event_count));
         let counts = data_collections.into_iter().flatten().filter_map(count).collect();
-        (status == "END").then(|| Self { id: hash(id), xid, counts })
+        Some((status == "END").then(|| Self { id: hash(id), xid, counts }))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use artifacts::consumed::{FRAME_BYTES, Line, Record, text};
 use artifacts::row::{Column, Row, Tables};
+use serde::de::IgnoredAny;
 
 use super::super::event::{self, RowEvent};
 use super::super::transactions::{End, Transactions};
@@ -90,11 +91,21 @@ impl Look<'_> {
             self.add(&line, Ok(row), part);
             return Ok(());
         }
+        if let Some(line) = &quick
+            && let Some(end) = self.end(line)
+            && line.key.is_none_or(|key| serde_json::from_str::<IgnoredAny>(key).is_ok())
+        {
+            part.ends.extend(end.map(|end| (part.records.len(), end)));
+            self.add(line, Err(String::new()), part);
+            return Ok(());
+        }
         let record: Record = serde_json::from_slice(text).map_err(|e| e.to_string())?;
         let line = Line::from(&record);
         match self.decoder.sides(line.key, line.value) {
             Ok((key, value)) => {
                 let line = Line { key: key.as_deref(), value: value.as_deref(), ..line };
+                let end = self.end(&line).flatten();
+                part.ends.extend(end.map(|end| (part.records.len(), end)));
                 self.add(&line, self.row(&line), part);
             }
             Err(cause) => self.add(&line, Err(cause), part),
@@ -112,6 +123,12 @@ impl Look<'_> {
         let event = event::parse(value.as_deref(), columns, key);
         event.op?;
         Some((key, event))
+    }
+
+    /// As [`End::parse`]; none where the topic is another one.
+    fn end(&self, line: &Line<'_>) -> Option<Option<End>> {
+        is_of_transactions(self.prefix, line.topic).then_some(())?;
+        End::parse(line.value?, self.tables)
     }
 
     fn row(&self, line: &Line<'_>) -> Result<(Option<i64>, RowEvent), String> {
@@ -133,11 +150,6 @@ impl Look<'_> {
         {
             let found = value.is_some_and(|value| event::carries(value, nonce));
             part.marker = Some((part.records.len(), found));
-        }
-        if is_of_transactions(self.prefix, topic)
-            && let Some(end) = value.and_then(|value| End::parse(value, self.tables))
-        {
-            part.ends.push((part.records.len(), end));
         }
         let known = part.topics.iter().position(|known| known == topic);
         let topic = known.unwrap_or_else(|| {
