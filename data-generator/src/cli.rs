@@ -69,6 +69,10 @@ pub(crate) struct Options {
     /// Seed of every random decision [default: that of the ledger, or 1].
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
+    /// Read the ledger and write nothing to it: what is done cannot be verified. Only for measurements of what the
+    /// ledger costs.
+    #[arg(long, hide = true)]
+    unrecorded: bool,
     /// Where the summary goes as JSON [default: stdout].
     #[arg(long, value_name = "FILE")]
     pub(crate) summary: Option<PathBuf>,
@@ -133,6 +137,7 @@ impl Options {
                 PhaseOption::Before => Phase::Before,
                 PhaseOption::After => Phase::After,
             },
+            recorded: !self.unrecorded,
         })
     }
 }

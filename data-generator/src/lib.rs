@@ -35,5 +35,6 @@ pub use run::Job;
 pub use seed::seed;
 pub use settle::left_its_rows;
 pub use state::{State, seed_of};
+pub use statements::statements;
 pub use stop::{Level, Stop};
 pub use tally::{Counts, Ended, Fates, Quantiles, Summary, Tally};

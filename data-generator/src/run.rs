@@ -39,6 +39,9 @@ pub struct Job {
     pub workload: Workload,
     /// What the ledger says about when it was.
     pub phase: Phase,
+    /// Whether it is written down. Without, the ledger is read and stays as it is, and nothing of the run can be
+    /// verified: only to measure what writing costs.
+    pub recorded: bool,
 }
 
 impl Job {
@@ -50,7 +53,8 @@ impl Job {
     /// every transaction.
     pub async fn run(&self, stop: &Stop, tally: &Arc<Tally>) -> Result<Summary, Error> {
         let seed = self.workload.seed;
-        let ledger = Ledger::open(&self.ledger, seed)?;
+        let ledger =
+            if self.recorded { Ledger::open(&self.ledger, seed)? } else { Ledger::off(&self.ledger)? };
         let state = State::read(&self.ledger)?;
         if let Some(found) = state.seed.filter(|found| *found != seed) {
             return Err(Error::OtherSeed { path: self.ledger.clone(), found, asked: seed });

@@ -70,6 +70,39 @@ pub(crate) enum Statement {
     RenumberOrder,
 }
 
+impl Statement {
+    const ALL: [Self; 23] = [
+        Self::Begin,
+        Self::Commit,
+        Self::Rollback,
+        Self::Savepoint,
+        Self::RollbackTo,
+        Self::Release,
+        Self::Xid,
+        Self::InsertCustomer,
+        Self::UpdateCustomer,
+        Self::RewriteCustomer,
+        Self::DeleteCustomer,
+        Self::InsertOrder,
+        Self::UpdateOrder,
+        Self::RewriteOrder,
+        Self::DeleteOrder,
+        Self::InsertDocument,
+        Self::UpdateDocument,
+        Self::RewriteDocument,
+        Self::DeleteDocument,
+        Self::InsertOrders,
+        Self::UpdateCustomers,
+        Self::DeleteOrders,
+        Self::RenumberOrder,
+    ];
+}
+
+/// Name and text of every statement, for whoever sends the same ones to compare with. Parameters are `$1`, `$2`, ...
+pub fn statements() -> Vec<(String, String)> {
+    Statement::ALL.into_iter().zip(texts()).map(|(name, text)| (format!("{name:?}"), text)).collect()
+}
+
 /// The texts, in the order of [`Statement`]. Each gives what [`Answer`] is made of, where several rows are
 /// inserted their change ids as well, and where a key changes the old key and the old row. A row is written only at the version that its owner
 /// knows, so that a row somebody else has changed counts as not touched.
@@ -224,4 +257,18 @@ pub(crate) struct Answer {
     pub(crate) row: artifacts::row::Digest,
     pub(crate) xid: String,
     pub(crate) lsn: artifacts::Lsn,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_texts_are_in_the_same_order() {
+        assert!(Statement::ALL.iter().enumerate().all(|(place, statement)| *statement as usize == place));
+        assert_eq!(Statement::ALL.len(), texts().len());
+        let text = |name| statements().into_iter().find(|(n, _)| n == name).map(|(_, text)| text);
+        assert_eq!(text("Release").as_deref(), Some("RELEASE SAVEPOINT odd"));
+        assert!(text("DeleteOrders").is_some_and(|text| text.starts_with("DELETE FROM public.orders USING")));
+    }
 }

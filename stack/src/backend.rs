@@ -172,6 +172,26 @@ impl Stack {
         of!(&self.backend, backend => backend.exec(tool, role, args, observer).await)
     }
 
+    /// A tool of a server's version that finds that server as superuser, to be started by whoever waits for it; what is
+    /// left of it is ended by [`Stack::down`].
+    ///
+    /// # Errors
+    /// The stack was never up, or its servers run in containers.
+    pub fn tool(&self, tool: &str, role: Role) -> Result<std::process::Command> {
+        match &self.backend {
+            Backend::Native(native) => Ok(native.tool(tool, role)?.into_std()),
+            Backend::Compose(_) => Err(Error::Refused(format!(
+                "{tool} is no process of this machine: the server is in a container"
+            ))),
+        }
+    }
+
+    /// Marks a process that is about to be started, and its children, as one of the stack: what is left of it
+    /// is ended by [`Stack::down`].
+    pub fn adopt(&self, command: &mut std::process::Command, service: &str) {
+        command.envs(self.home().daemons.tags(service));
+    }
+
     /// Starts a process that belongs to the stack: with a log, and ended by [`Stack::down`].
     /// It sees `PATH`, `LC_ALL`, `HOME` (the stack's folder) and `env`.
     ///

@@ -233,6 +233,11 @@ impl Command {
         WaitError::Deadline { what: what.into(), last, deadline }.into()
     }
 
+    /// The same to be started by whoever waits for it himself.
+    pub(crate) fn into_std(self) -> std::process::Command {
+        self.tokio().into_std()
+    }
+
     fn tokio(&self) -> tokio::process::Command {
         let mut command = tokio::process::Command::new(&self.program);
         if self.clean {

@@ -17,7 +17,7 @@ use artifacts::run::Build;
 use artifacts::snapshot::Role;
 use rustix::process::Signal;
 
-use crate::command::DUMP;
+use crate::command::{Command, DUMP};
 use crate::daemon::{ExitInfo, ServiceStatus};
 use crate::endpoints::{Endpoints, PostgresEndpoint};
 use crate::error::{Error, Result};
@@ -116,17 +116,21 @@ impl Native {
         args: &[&str],
         observer: &Shared,
     ) -> Result<String> {
-        let state = self.state()?;
         // Nobody's psqlrc changes what a rehearsal does.
         let own: &[&str] = if tool == "psql" { &["-X"] } else { &[] };
-        let command =
-            self.tools_of(role)?.command(tool).args(own).args(args).tags(self.home.daemons.tags(tool));
-        let command = command
+        let command = self.tool(tool, role)?.args(own).args(args);
+        command.run(&format!("{tool} on the {role} server"), DUMP, &**observer).await
+    }
+
+    /// A tool of a server's own version that finds that server.
+    pub(crate) fn tool(&self, tool: &str, role: Role) -> Result<Command> {
+        let state = self.state()?;
+        let command = self.tools_of(role)?.command(tool).tags(self.home.daemons.tags(tool));
+        Ok(command
             .env("PGHOST", "127.0.0.1")
             .env("PGPORT", port_of(state, role).to_string())
             .env("PGUSER", "postgres")
-            .env("PGPASSFILE", pgpass(&self.home.dir).display().to_string());
-        command.run(&format!("{tool} on the {role} server"), DUMP, &**observer).await
+            .env("PGPASSFILE", pgpass(&self.home.dir).display().to_string()))
     }
 
     pub(crate) async fn stop(&self, service: &str, deadline: Duration) -> Result<ExitInfo> {

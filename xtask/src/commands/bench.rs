@@ -1,11 +1,16 @@
-//! `cargo xtask bench`: how long verifying and reporting take, beside DuckDB on the same files.
+//! `cargo xtask bench`: how long verifying and reporting take, beside DuckDB on the same files; how fast the data
+//! generator is, beside pgbench.
 //!
-//! Each side is a process of its own and is run in turns with the other, on a synthetic run directory. Where both
-//! answer the same questions their answers are compared, so that nothing fast and wrong is measured.
+//! Each side is a process of its own and is run in turns with the other, on a synthetic run directory or on components
+//! that are there for nothing else. Where both answer the same questions their answers are compared, so that
+//! nothing fast and wrong is measured.
 
+mod components;
 mod measure;
 mod peer;
+mod pgbench;
 mod table;
+mod workload;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -21,6 +26,7 @@ use super::Signals;
 use crate::exit::Outcome;
 use crate::flags::Bench;
 use crate::{console, machine, project};
+use components::Components;
 use measure::{Series, Took, once};
 use peer::Peer;
 use table::Row;
@@ -31,8 +37,7 @@ pub(crate) async fn run(args: &Bench, mut signals: Signals) -> anyhow::Result<Ou
     let duckdb = match stack::duckdb(!args.no_install).await {
         Ok(duckdb) => Some(duckdb),
         Err(e) => {
-            let why = e.to_string();
-            console::say(&format!("skipped: DuckDB ({})", why.lines().next().unwrap_or_default()));
+            skipped("DuckDB", &e);
             None
         }
     };
@@ -40,10 +45,21 @@ pub(crate) async fn run(args: &Bench, mut signals: Signals) -> anyhow::Result<Ou
     let (sizes, times): (&[u64], usize) =
         if args.quick { (&[200_000], 3) } else { (&[100_000, 1_000_000, 10_000_000], 5) };
     let bench = Ground { dir: scratch.path().to_owned(), duckdb, times };
-    let work = tokio::task::spawn_blocking(move || bench.all(sizes));
+    let mut components = Components::of(args)?;
+    let work = async {
+        let mut rows = tokio::task::spawn_blocking(move || bench.all(sizes)).await??;
+        rows.extend(components.rows(args.quick, times).await?);
+        anyhow::Ok(rows)
+    };
     let rows = tokio::select! {
-        rows = work => rows??,
-        number = signals.next() => return Ok(Outcome::Signal(number)),
+        rows = work => rows.map(Ok),
+        number = signals.next() => Ok(Err(Outcome::Signal(number))),
+    };
+    // Whatever has become of it.
+    components.end().await?;
+    let rows = match rows? {
+        Ok(rows) => rows,
+        Err(signal) => return Ok(signal),
     };
     let machine = machine::describe().join(", ");
     let revision = project::tool().revision;
@@ -109,7 +125,7 @@ impl Ground {
             self.in_turns(verify, peer.as_ref().map(|peer| || agrees(peer.answer_indexed(), run)))?;
         let row = |what, ours, peer: Option<Series>, name, note| Row {
             what,
-            events,
+            amount: events,
             ours,
             peer: peer.map(|series| (name, series)),
             note,
@@ -132,7 +148,7 @@ impl Ground {
         let (ours, _) = self.in_turns(report, None::<fn() -> anyhow::Result<Took>>)?;
         let html = size(&run.path("report.html"))? / 1000;
         let note = format!("{missing} missing changes; report.html {html} KB");
-        Ok(Row { what: "report", events, ours, peer: None, note })
+        Ok(Row { what: "report", amount: events, ours, peer: None, note })
     }
 
     /// Runs one after the other, [`Ground::times`] times.
@@ -150,6 +166,11 @@ impl Ground {
         }
         Ok(both)
     }
+}
+
+fn skipped(what: &str, why: &stack::Error) {
+    let why = why.to_string();
+    console::say(&format!("skipped: {what} ({})", why.lines().next().unwrap_or_default()));
 }
 
 /// This program, also when a build has replaced its file.

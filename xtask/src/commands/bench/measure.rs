@@ -42,6 +42,11 @@ pub(super) fn once(command: &mut Command, code: i32) -> anyhow::Result<(Took, St
     Ok((took, text(&mut out)?))
 }
 
+/// The same on a thread that may block.
+pub(super) async fn measured(mut command: Command) -> anyhow::Result<(Took, String)> {
+    tokio::task::spawn_blocking(move || once(&mut command, 0)).await?
+}
+
 fn text(file: &mut std::fs::File) -> anyhow::Result<String> {
     let mut bytes = Vec::new();
     file.rewind()?;

@@ -7,7 +7,8 @@ use super::measure::Series;
 /// A row: what was measured, and with what it is compared.
 pub(super) struct Row {
     pub(super) what: &'static str,
-    pub(super) events: u64,
+    /// Of events, or of what `what` names.
+    pub(super) amount: u64,
     pub(super) ours: Series,
     /// Its name and what it took.
     pub(super) peer: Option<(&'static str, Series)>,
@@ -15,7 +16,7 @@ pub(super) struct Row {
 }
 
 const HEAD: &str = "\
-| what | events | median (range) | CPU | peak | compared with | median (range) | CPU | peak | ratio | |
+| what | number | median (range) | CPU | peak | compared with | median (range) | CPU | peak | ratio | |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |";
 
 /// Heading and rows.
@@ -24,7 +25,7 @@ pub(super) fn lines(rows: &[Row]) -> Vec<String> {
 }
 
 fn row(row: &Row) -> String {
-    let Row { what, events, ours, peer, note } = row;
+    let Row { what, amount, ours, peer, note } = row;
     let compared = peer.as_ref().map_or_else(
         || " | | | | ".to_owned(),
         |(name, series)| {
@@ -32,7 +33,7 @@ fn row(row: &Row) -> String {
             format!("{name} | {} | {ratio:.2}", took(series))
         },
     );
-    format!("| {what} | {events} | {} | {compared} | {note} |", took(ours))
+    format!("| {what} | {amount} | {} | {compared} | {note} |", took(ours))
 }
 
 fn took(series: &Series) -> String {
@@ -64,7 +65,7 @@ mod tests {
             series.add(Took { wall: time, cpu: time, peak_bytes: 50_000_000 });
             series
         };
-        let row = |peer| Row { what: "verify", events: 7, ours: series(500), peer, note: String::new() };
+        let row = |peer| Row { what: "verify", amount: 7, ours: series(500), peer, note: String::new() };
         let lines = lines(&[row(None), row(Some(("DuckDB", series(2_000))))]);
         assert!(lines.iter().all(|line| line.matches('|').count() == 12), "{lines:#?}");
         assert!(lines[3].contains("| 0.25 |") && lines[3].contains("0.50 s (0.50 to 0.50)"), "{}", lines[3]);
