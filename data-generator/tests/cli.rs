@@ -40,6 +40,8 @@ fn help_has_examples() {
     assert!(output.status.success());
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("Examples:") && text.contains("PGPASSWORD"), "{text}");
+    // A workload without its ledger cannot be verified: nobody is to come upon it.
+    assert!(!text.contains("unrecorded"), "{text}");
 }
 
 #[test]

@@ -42,7 +42,7 @@ pub use error::{Error, Result};
 pub use lock::StackLock;
 pub use options::{Down, Kind, Options, Parts};
 pub use progress::line as say;
-pub use provision::{DuckDb, chromium, duckdb, npm};
+pub use provision::{DuckDb, Kcat, chromium, duckdb, kcat, npm};
 pub use state::{Secrets, Transfer};
 
 /// The folder that holds what was provisioned, shared by all stacks of this user.

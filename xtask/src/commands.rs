@@ -65,6 +65,8 @@ pub(crate) fn dispatch() -> anyhow::Result<Outcome> {
             Command::SelfTest(args) => self_test::run(&args).await,
             Command::Synth(args) => synth::run(&args).await,
             Command::Bench(args) => bench::run(&args, Signals::listen()?).await,
+            Command::BenchCollect(args) => bench::collect(&args).await,
+            Command::BenchLoad(args) => bench::load(&args).await,
             Command::Images(args) => images::run(&args).await,
             Command::Compare(args) => compare::run(&args),
             Command::Screenshots(args) => screenshots::run(&args).await,

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use around::{
-    Bench, Compare, Destructive, Down, DropSlot, Events, Images, Logs, Look, Name, Runs, Screenshots,
-    SelfTest, Server, Shell, Slots, Synth,
+    Bench, BenchCollect, BenchLoad, BenchPart, Compare, Destructive, Down, DropSlot, Events, Images, Logs,
+    Look, Name, Runs, Screenshots, SelfTest, Server, Shell, Slots, Synth,
 };
 
 use crate::steps::StepCommand;
@@ -101,6 +101,12 @@ pub(crate) enum Command {
     /// Measure this program and what it is compared with on the same data; prints a Markdown table
     #[command(after_help = "Example: cargo xtask bench --quick")]
     Bench(Bench),
+    /// Write the records of all topics with a prefix, as `collect` does: what `bench` measures
+    #[command(hide = true)]
+    BenchCollect(BenchCollect),
+    /// Put the events of a run into Kafka
+    #[command(hide = true)]
+    BenchLoad(BenchLoad),
     /// Build the images of the compose stack where none can be pulled
     #[command(after_help = "Example: cargo xtask images --offline")]
     Images(Images),

@@ -33,6 +33,7 @@ use clap::{Args, FromArgMatches};
 
 use crate::cx::Cx;
 use crate::flags::StepArgs;
+pub(crate) use collect::consume;
 
 type Running<'a> = Pin<Box<dyn Future<Output = anyhow::Result<()>> + 'a>>;
 

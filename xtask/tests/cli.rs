@@ -42,6 +42,7 @@ fn bad_input_is_told_in_a_sentence() {
         (&*format!("verify --run {}", half.display()), 5, "run.json is corrupt at line 1"),
         ("verify --run nosuch", 2, "there is no run nosuch"),
         ("upgrade --changes -1", 2, "use a whole number from 0 up"),
+        ("bench --only nothing", 2, "[possible values: verify, report, collect, workload]"),
         ("logs kafak", 2, "a similar value exists: 'kafka'"),
         ("topics", 2, "there is no stack 'lab': make it with: cargo xtask up"),
     ];

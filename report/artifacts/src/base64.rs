@@ -1,5 +1,7 @@
 //! Base64 with padding (RFC 4648), as JSON holds bytes.
 
+use serde_json::value::RawValue;
+
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// Bytes as a value of JSON: `{"$base64":".."}`.
@@ -47,6 +49,19 @@ pub fn decode(text: &str) -> Option<Vec<u8>> {
     Some(out)
 }
 
+/// A key or a value as it goes into a [`crate::consumed::Record`]: JSON as it is, on one line; anything else as `{"$base64":".."}`.
+/// It is here because this crate is optimised: collecting looks at every byte.
+pub fn raw(bytes: &[u8]) -> Option<Box<RawValue>> {
+    if let Ok(json) = serde_json::from_slice::<Box<RawValue>>(bytes) {
+        if !bytes.contains(&b'\n') && !bytes.contains(&b'\r') {
+            return Some(json);
+        }
+        // Between tokens only: a string of JSON cannot hold a bare line break.
+        return RawValue::from_string(json.get().replace(['\n', '\r'], " ")).ok();
+    }
+    RawValue::from_string(wrap(bytes)).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,5 +79,14 @@ mod tests {
         fn bytes_come_back(bytes: Vec<u8>) {
             prop_assert_eq!(wrapped(&wrap(&bytes)).and_then(decode), Some(bytes));
         }
+    }
+
+    #[test]
+    fn bytes_stay_what_they_are() {
+        let text = |bytes: &[u8]| raw(bytes).unwrap().get().to_owned();
+        assert_eq!(text(br#"{"a":1.000}"#), r#"{"a":1.000}"#);
+        assert_eq!(text(b"{\n\"a\": 1}"), r#"{ "a": 1}"#);
+        assert_eq!(text(b"\0\0\0\0\x01"), r#"{"$base64":"AAAAAAE="}"#);
+        assert_eq!(text(b"{\"a\""), r#"{"$base64":"eyJhIg=="}"#);
     }
 }

@@ -6,6 +6,7 @@
 
 mod admin;
 mod error;
+mod load;
 mod reader;
 mod record;
 

@@ -1,10 +1,9 @@
 //! Records as they go into `consumed.jsonl.zst`.
 
-use artifacts::base64;
+use artifacts::base64::{self, raw};
 use artifacts::consumed::Record;
 use rdkafka::Message;
 use rdkafka::message::BorrowedMessage;
-use serde_json::value::RawValue;
 
 use crate::postgres::MARKER_PREFIX;
 
@@ -18,18 +17,6 @@ pub(super) fn record(message: &BorrowedMessage<'_>) -> Record {
         key: message.key().and_then(raw),
         value: message.payload().and_then(raw),
     }
-}
-
-/// JSON as it is, on one line; anything else as `{"$base64":".."}`.
-fn raw(bytes: &[u8]) -> Option<Box<RawValue>> {
-    if let Ok(json) = serde_json::from_slice::<Box<RawValue>>(bytes) {
-        if !json.get().contains(['\n', '\r']) {
-            return Some(json);
-        }
-        // Between tokens only: a string of JSON cannot hold a bare line break.
-        return RawValue::from_string(json.get().replace(['\n', '\r'], " ")).ok();
-    }
-    RawValue::from_string(base64::wrap(bytes)).ok()
 }
 
 /// What the value of a marker's record contains: in JSON the nonce in Base64, in Avro its bytes.
@@ -58,15 +45,6 @@ impl MarkerText {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn bytes_stay_what_they_are() {
-        let text = |bytes: &[u8]| raw(bytes).unwrap().get().to_owned();
-        assert_eq!(text(br#"{"a":1.000}"#), r#"{"a":1.000}"#);
-        assert_eq!(text(b"{\n\"a\": 1}"), r#"{ "a": 1}"#);
-        assert_eq!(text(b"\0\0\0\0\x01"), r#"{"$base64":"AAAAAAE="}"#);
-        assert_eq!(text(b"{\"a\""), r#"{"$base64":"eyJhIg=="}"#);
-    }
 
     #[test]
     fn a_marker_is_found_in_json_and_in_avro() {

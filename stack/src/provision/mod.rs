@@ -9,6 +9,7 @@ mod checked;
 pub(crate) mod docker;
 mod duckdb;
 mod jars;
+mod kcat;
 mod postgres;
 mod system;
 mod wheel;
@@ -34,6 +35,7 @@ pub use browser::{chromium, npm};
 pub(crate) use checked::differences;
 pub use duckdb::{DuckDb, duckdb};
 pub(crate) use jars::Jars;
+pub use kcat::{Kcat, kcat};
 pub(crate) use postgres::{MAJORS, Source};
 pub(crate) use system::{Need, available, free_bytes, has_proc, remedy, require, require_space};
 

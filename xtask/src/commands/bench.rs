@@ -1,10 +1,11 @@
-//! `cargo xtask bench`: how long verifying and reporting take, beside DuckDB on the same files; how fast the data
-//! generator is, beside pgbench.
+//! `cargo xtask bench`: how long verifying and reporting take, beside DuckDB on the same files, how
+//! long collecting takes, beside kcat and zstd, and how fast the data generator is, beside pgbench.
 //!
 //! Each side is a process of its own and is run in turns with the other, on a synthetic run directory or on components
 //! that are there for nothing else. Where both answer the same questions their answers are compared, so that
 //! nothing fast and wrong is measured.
 
+mod collect;
 mod components;
 mod measure;
 mod peer;
@@ -24,8 +25,9 @@ use stack::DuckDb;
 
 use super::Signals;
 use crate::exit::Outcome;
-use crate::flags::Bench;
+use crate::flags::{Bench, BenchPart};
 use crate::{console, machine, project};
+pub(super) use collect::{load, run as collect};
 use components::Components;
 use measure::{Series, Took, once};
 use peer::Peer;
@@ -34,12 +36,11 @@ use table::Row;
 /// Makes the runs, measures, and prints the table; takes nothing from this machine but room for
 /// temporary files.
 pub(crate) async fn run(args: &Bench, mut signals: Signals) -> anyhow::Result<Outcome> {
-    let duckdb = match stack::duckdb(!args.no_install).await {
-        Ok(duckdb) => Some(duckdb),
-        Err(e) => {
-            skipped("DuckDB", &e);
-            None
-        }
+    let wanted = |part| args.only.is_none_or(|only| only == part);
+    let duckdb = if wanted(BenchPart::Verify) || wanted(BenchPart::Report) {
+        stack::duckdb(!args.no_install).await.map_err(|e| skipped("DuckDB", &e)).ok()
+    } else {
+        None
     };
     let scratch = tempfile::tempdir().context("cannot make a folder for the runs")?;
     let (sizes, times): (&[u64], usize) =
@@ -47,8 +48,9 @@ pub(crate) async fn run(args: &Bench, mut signals: Signals) -> anyhow::Result<Ou
     let bench = Ground { dir: scratch.path().to_owned(), duckdb, times };
     let mut components = Components::of(args)?;
     let work = async {
-        let mut rows = tokio::task::spawn_blocking(move || bench.all(sizes)).await??;
-        rows.extend(components.rows(args.quick, times).await?);
+        let (ground, only) = (bench.clone(), args.only);
+        let mut rows = tokio::task::spawn_blocking(move || ground.all(sizes, only)).await??;
+        rows.extend(components.rows(args, &bench).await?);
         anyhow::Ok(rows)
     };
     let rows = tokio::select! {
@@ -56,11 +58,12 @@ pub(crate) async fn run(args: &Bench, mut signals: Signals) -> anyhow::Result<Ou
         number = signals.next() => Ok(Err(Outcome::Signal(number))),
     };
     // Whatever has become of it.
-    components.end().await?;
+    let ended = components.end().await;
     let rows = match rows? {
         Ok(rows) => rows,
-        Err(signal) => return Ok(signal),
+        Err(signal) => return ended.map(|()| signal),
     };
+    ended?;
     let machine = machine::describe().join(", ");
     let revision = project::tool().revision;
     console::data(&format!(
@@ -71,6 +74,7 @@ pub(crate) async fn run(args: &Bench, mut signals: Signals) -> anyhow::Result<Ou
     Ok(Outcome::Done)
 }
 
+#[derive(Clone)]
 struct Ground {
     dir: PathBuf,
     duckdb: Option<DuckDb>,
@@ -78,17 +82,19 @@ struct Ground {
 }
 
 impl Ground {
-    fn all(&self, sizes: &[u64]) -> anyhow::Result<Vec<Row>> {
+    fn all(&self, sizes: &[u64], only: Option<BenchPart>) -> anyhow::Result<Vec<Row>> {
         let mut rows = Vec::new();
-        for &events in sizes {
+        for &events in sizes.iter().filter(|_| only.is_none_or(|part| part == BenchPart::Verify)) {
             console::say(&format!("verify, {events} events ..."));
             let run = self.synth(events, &[])?;
             rows.extend(self.verify(events, &run)?);
             std::fs::remove_dir_all(run.root())?;
         }
-        let events = sizes.last().copied().unwrap_or_default();
-        console::say(&format!("report, {events} events ..."));
-        rows.push(self.report(events)?);
+        if only.is_none_or(|part| part == BenchPart::Report) {
+            let events = sizes.last().copied().unwrap_or_default();
+            console::say(&format!("report, {events} events ..."));
+            rows.push(self.report(events)?);
+        }
         Ok(rows)
     }
 
@@ -147,6 +153,7 @@ impl Ground {
         let report = || Ok(once(&mut on("report", &run), 0)?.0);
         let (ours, _) = self.in_turns(report, None::<fn() -> anyhow::Result<Took>>)?;
         let html = size(&run.path("report.html"))? / 1000;
+        std::fs::remove_dir_all(run.root())?;
         let note = format!("{missing} missing changes; report.html {html} KB");
         Ok(Row { what: "report", amount: events, ours, peer: None, note })
     }

@@ -183,12 +183,53 @@ pub(crate) struct Synth {
 /// Flags of `bench`.
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
-    /// 200,000 events, three times each, instead of up to 10,000,000 and five times
+    /// Little of everything, three times each, instead of up to 10,000,000 events and five times
     #[arg(long)]
     pub(crate) quick: bool,
+    /// Measure only this
+    #[arg(long, value_enum)]
+    pub(crate) only: Option<BenchPart>,
     /// Install nothing: leave out what is compared with when it is missing
     #[arg(long)]
     pub(crate) no_install: bool,
+}
+
+/// What `bench` measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BenchPart {
+    /// Verdicts, beside DuckDB
+    Verify,
+    /// Reports
+    Report,
+    /// Collecting topics, beside kcat and zstd
+    Collect,
+    /// The data generator, beside pgbench
+    Workload,
+}
+
+/// Flags of `bench-collect`.
+#[derive(Debug, Args)]
+pub(crate) struct BenchCollect {
+    /// Host and port of Kafka
+    #[arg(long)]
+    pub(crate) brokers: String,
+    /// What the names of the topics begin with
+    #[arg(long)]
+    pub(crate) prefix: String,
+    /// The file
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+}
+
+/// Flags of `bench-load`.
+#[derive(Debug, Args)]
+pub(crate) struct BenchLoad {
+    /// Host and port of Kafka
+    #[arg(long)]
+    pub(crate) brokers: String,
+    /// The run directory
+    #[arg(long)]
+    pub(crate) run: PathBuf,
 }
 
 /// Flags of `compare`.

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -13,21 +14,27 @@ use artifacts::drain::Offsets;
 use artifacts::schemas::{self, Schemas};
 use artifacts::snapshot::Role;
 use artifacts::{Error, SCHEMA};
+use stack::kafka::{Client, TopicReads};
 
 use crate::cx::Cx;
 
 /// How long no record may arrive although the end is not reached.
 const STALL: Duration = Duration::from_secs(60);
 
-/// Every record of every topic of the run, from the start to the end that was there when it began.
-pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
-    let prefix = cx.info.names.prefix.clone();
-    let kafka = cx.kafka()?;
-    let topics = kafka.topics(&prefix).await?;
-    let ends = kafka.bounds(&topics).await?;
-    let mut writer = Writer::create(&cx.run.path("consumed.jsonl.zst"))?;
+/// What was read and written.
+pub(crate) struct Consumed {
+    pub(crate) records: u64,
+    reads: TopicReads,
+    /// Of the schemas that they name.
+    ids: BTreeSet<u32>,
+}
+
+/// Writes every record of the topics with this prefix, from the start to the end that is there when it begins.
+pub(crate) async fn consume(kafka: &Client, prefix: &str, path: &Path) -> anyhow::Result<Consumed> {
+    let ends = kafka.bounds(&kafka.topics(prefix).await?).await?;
+    let mut writer = Writer::create(path)?;
     let (mut records, mut ids) = (0_u64, BTreeSet::new());
-    let read = kafka
+    let reads = kafka
         .consume(&ends, STALL, |record| {
             records += 1;
             ids.extend(schemas::ids(&record));
@@ -35,11 +42,20 @@ pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
         })
         .await?;
     writer.finish()?;
+    Ok(Consumed { records, reads, ids })
+}
+
+/// Every record of every topic of the run.
+pub(crate) async fn run(cx: &mut Cx) -> anyhow::Result<()> {
+    let prefix = cx.info.names.prefix.clone();
+    let path = cx.run.path("consumed.jsonl.zst");
+    let Consumed { records, reads, ids } = consume(&cx.kafka()?, &prefix, &path).await?;
+    let topics: Vec<String> = reads.keys().cloned().collect();
     cx.reach("consumed");
     let settled = super::drain::of_phase(cx, Role::New)?.map(|d| d.settled);
     cx.run.write(
         "collected.json",
-        &Collected { schema: SCHEMA.into(), cut: cut(cx)?, topics: read, settled },
+        &Collected { schema: SCHEMA.into(), cut: cut(cx)?, topics: reads, settled },
     )?;
     schemas(cx, &topics, ids).await?;
     let logs = cx.run.path("logs");

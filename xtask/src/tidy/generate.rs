@@ -47,7 +47,7 @@ pub(super) fn cli() -> String {
     let mut command = Cli::command().term_width(100);
     command.build();
     let mut text = format!("{GENERATED}# Command line\n\n```text\n{}```\n", command.render_help());
-    for sub in command.get_subcommands_mut().filter(|sub| sub.get_name() != "help") {
+    for sub in command.get_subcommands_mut().filter(|sub| sub.get_name() != "help" && !sub.is_hide_set()) {
         let name = sub.get_name().to_owned();
         let heading = match name.as_str() {
             "up" => name,

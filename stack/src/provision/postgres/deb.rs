@@ -32,22 +32,13 @@ pub(super) async fn fetch(provision: &Provision<'_>, pins: &[Pin], folder: &Path
     let unfinished = provision.unfinished(&format!("postgresql-{}", pins[0].major))?;
     let apt = Apt { dir: &unfinished, provision };
     let packages: Vec<&str> = pins.iter().map(|pin| pin.package).collect();
-    let files = match apt.download(&packages, false).await {
-        Ok(files) => files,
-        Err(_) => apt.download(&packages, true).await.map_err(|e| gone(&pins[0], &e))?,
-    };
-    for pin in pins {
-        let name = pin.package.split('=').next().unwrap_or_default();
-        let file = files
-            .iter()
-            .find(|f| f.file_name().is_some_and(|n| n.to_string_lossy().starts_with(&format!("{name}_"))));
-        let missing =
-            || Error::corrupt(apt.dir.path(), format!("apt-get has not downloaded {}", pin.package));
-        verify(file.ok_or_else(missing)?, pin.sha256)?;
-    }
+    let files = apt.get(&packages).await.map_err(|e| gone(&pins[0], &e))?;
+    apt.check(&files, pins.iter().map(|pin| (pin.package, pin.sha256)))?;
     let root = apt.dir.path().join("root");
     apt.unpack(&files, &root).await?;
-    apt.add_libraries(&root, pins[0].major).await?;
+    let programs =
+        ["postgres", "psql", "pg_dump", "initdb"].map(|name| bindir(&root, pins[0].major).join(name));
+    apt.add_libraries(&root, &programs).await?;
     for unused in ["usr/share/doc", "usr/share/man", "usr/share/locale", "usr/lib/postgresql/15/lib/bitcode"]
     {
         crate::paths::remove_dir(&root.join(unused))?;
@@ -76,6 +67,34 @@ pub(in crate::provision) struct Apt<'a> {
 }
 
 impl Apt<'_> {
+    /// Downloads packages by the package lists that are there, else by fresh ones.
+    pub(in crate::provision) async fn get(&self, packages: &[&str]) -> Result<Vec<PathBuf>> {
+        match self.download(packages, false).await {
+            Ok(files) => Ok(files),
+            Err(_) => self.download(packages, true).await,
+        }
+    }
+
+    /// Looks for each pinned package (`name=version` and the sum of its file) among what was downloaded.
+    ///
+    /// # Errors
+    /// It is not there, or is something else.
+    pub(in crate::provision) fn check<'a>(
+        &self,
+        files: &[PathBuf],
+        pins: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> Result<()> {
+        for (package, sha256) in pins {
+            let name = format!("{}_", package.split('=').next().unwrap_or_default());
+            let file = files
+                .iter()
+                .find(|file| file.file_name().is_some_and(|n| n.to_string_lossy().starts_with(&name)));
+            let missing = || Error::corrupt(self.dir.path(), format!("apt-get has not downloaded {package}"));
+            verify(file.ok_or_else(missing)?, sha256)?;
+        }
+        Ok(())
+    }
+
     /// Downloads packages into a folder of their own. `fresh` reads the package lists anew, into
     /// the temporary folder: that needs no root and changes nothing of the system.
     pub(in crate::provision) async fn download(
@@ -111,11 +130,11 @@ impl Apt<'_> {
         Ok(())
     }
 
-    /// A small machine lacks libraries that PostgreSQL is linked with. They come from its own
+    /// A small machine lacks libraries that programs are linked with. They come from its own
     /// release, whose signatures apt-get checks.
-    async fn add_libraries(&self, root: &Path, major: u32) -> Result<()> {
+    pub(in crate::provision) async fn add_libraries(&self, root: &Path, programs: &[PathBuf]) -> Result<()> {
         for _ in 0..ROUNDS {
-            let missing = self.missing_libraries(root, major).await?;
+            let missing = self.missing_libraries(root, programs).await?;
             if missing.is_empty() {
                 return Ok(());
             }
@@ -123,22 +142,17 @@ impl Apt<'_> {
                 missing.iter().map(|library| package_of(library)).collect::<Result<_>>()?;
             packages.sort_unstable();
             packages.dedup();
-            let files = match self.download(&packages, false).await {
-                Ok(files) => files,
-                Err(_) => self.download(&packages, true).await?,
-            };
-            self.unpack(&files, root).await?;
+            self.unpack(&self.get(&packages).await?, root).await?;
         }
-        let missing = self.missing_libraries(root, major).await?;
+        let missing = self.missing_libraries(root, programs).await?;
         match missing.first() {
             None => Ok(()),
             Some(library) => Err(no_library(library)),
         }
     }
 
-    async fn missing_libraries(&self, root: &Path, major: u32) -> Result<Vec<String>> {
-        let programs = ["postgres", "psql", "pg_dump", "initdb"].map(|name| bindir(root, major).join(name));
-        let mut ldd = self.dir.command("ldd").args(&programs);
+    async fn missing_libraries(&self, root: &Path, programs: &[PathBuf]) -> Result<Vec<String>> {
+        let mut ldd = self.dir.command("ldd").args(programs);
         if let Some(path) = library_path(root) {
             ldd = ldd.env("LD_LIBRARY_PATH", path);
         }
@@ -187,7 +201,7 @@ fn package_of(library: &str) -> Result<&'static str> {
 
 fn no_library(library: &str) -> Error {
     Error::preflight(
-        format!("PostgreSQL needs {library}, which this machine lacks"),
+        format!("a program needs {library}, which this machine lacks"),
         "install the package that has it",
     )
 }
@@ -202,6 +216,25 @@ mod tests {
         assert_eq!(not_found(answer), ["libicuuc.so.72"]);
         assert_eq!(package_of("libicuuc.so.72").unwrap(), "libicu72");
         assert!(package_of("libx.so.1").unwrap_err().to_string().contains("needs libx.so.1"));
+    }
+
+    #[test]
+    fn a_package_is_found_by_its_name_and_believed_by_its_sum() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = crate::paths::Paths { cache: dir.path().into(), state: dir.path().into() };
+        let observer = crate::observe::silent();
+        let provision = Provision { paths: &paths, install: false, observer: &observer };
+        let unfinished = provision.unfinished("x").unwrap();
+        let apt = Apt { dir: &unfinished, provision: &provision };
+        let file = dir.path().join("kcat_1.7.1-2_amd64.deb");
+        fs::write(&file, "").unwrap();
+        let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        let check = |package, sum| apt.check(std::slice::from_ref(&file), [(package, sum)].into_iter());
+        check("kcat=1.7.1-2", empty).unwrap();
+        let changed = check("kcat=1.7.1-2", "00").unwrap_err().to_string();
+        assert!(changed.contains("pinned is 00"), "{changed}");
+        let absent = check("kca=1.7.1-2", empty).unwrap_err().to_string();
+        assert!(absent.contains("has not downloaded kca=1.7.1-2"), "{absent}");
     }
 
     #[test]

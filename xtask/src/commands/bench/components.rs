@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
+use artifacts::snapshot::Role;
 use stack::observe::silent;
 use stack::{Kind, Options, Parts, Stack};
 
 use super::table::Row;
-use super::workload;
+use super::{Ground, collect, workload};
 use crate::console;
-use crate::flags::Bench;
+use crate::flags::{Bench, BenchPart};
 
 /// The version that the servers have; there is no second one.
 const MAJOR: u32 = 15;
@@ -25,21 +26,51 @@ impl Components {
         Ok(Self(Stack::open(options)?))
     }
 
-    /// Everything that is measured on components; nothing where they cannot be had.
-    pub(super) async fn rows(&mut self, quick: bool, times: usize) -> anyhow::Result<Vec<Row>> {
+    /// What is measured on components; nothing where they cannot be had.
+    pub(super) async fn rows(&mut self, args: &Bench, scratch: &Ground) -> anyhow::Result<Vec<Row>> {
+        let wanted = |part| args.only.is_none_or(|only| only == part);
+        let [workload, collect] = [BenchPart::Workload, BenchPart::Collect].map(wanted);
+        if !workload && !collect {
+            return Ok(Vec::new());
+        }
         let stack = &mut self.0;
         match stack.up(MAJOR, MAJOR, Parts::default(), &silent()).await {
             Err(e) if e.is_preflight() => {
-                super::skipped("the data generator", &e);
+                super::skipped("collect and workload", &e);
                 return Ok(Vec::new());
             }
             up => up?,
         }
         // Nothing is captured here.
         stack.stop("connect", STOP).await?;
-        console::say("the data generator ...");
-        let changes = if quick { 10_000 } else { 50_000 };
-        workload::rows(stack, &workload::Size { changes, times }).await
+        let mut rows = Vec::new();
+        if workload {
+            let changes = if args.quick { 10_000 } else { 50_000 };
+            console::say(&format!("workload, {changes} changes ..."));
+            rows = workload::rows(stack, changes, scratch.times).await?;
+        }
+        stack.stop_postgres(Role::Old).await?;
+        if collect {
+            let events = if args.quick { 100_000 } else { 2_000_000 };
+            console::say(&format!("collect, {events} events ..."));
+            rows.push(self.collect(events, args, scratch).await?);
+        }
+        Ok(rows)
+    }
+
+    async fn collect(&self, events: u64, args: &Bench, scratch: &Ground) -> anyhow::Result<Row> {
+        let kcat = match stack::kcat(!args.no_install).await {
+            Ok(kcat) => Some(kcat),
+            Err(e) => {
+                super::skipped("kcat", &e);
+                None
+            }
+        };
+        let ground = scratch.clone();
+        let run = tokio::task::spawn_blocking(move || ground.synth(events, &[])).await??;
+        let row = collect::row(&self.0, &run, kcat.as_ref(), scratch.times).await?;
+        std::fs::remove_dir_all(run.root())?;
+        Ok(row)
     }
 
     /// Ends and removes all of it.

@@ -34,12 +34,6 @@ const SETTLED: Duration = Duration::from_secs(10);
 /// So much may the changes of both sides differ, in hundredths: they are decided at random.
 const APART: i64 = 10;
 
-/// How much, and how often.
-pub(super) struct Size {
-    pub(super) changes: u64,
-    pub(super) times: usize,
-}
-
 /// A server, and the ledger of what it was filled with.
 struct Ground<'a> {
     stack: &'a Stack,
@@ -48,7 +42,7 @@ struct Ground<'a> {
 }
 
 /// With the ledger and without, both beside pgbench.
-pub(super) async fn rows(stack: &Stack, size: &Size) -> anyhow::Result<Vec<Row>> {
+pub(super) async fn rows(stack: &Stack, changes: u64, times: usize) -> anyhow::Result<Vec<Row>> {
     tokio::task::spawn_blocking(|| generator::build(&Silent)).await??;
     let ground = Ground::fill(stack).await?;
     let script = ground.dir.join("transaction.pgbench");
@@ -59,22 +53,21 @@ pub(super) async fn rows(stack: &Stack, size: &Size) -> anyhow::Result<Vec<Row>>
         console::say("skipped: pgbench (this build of PostgreSQL has none)");
     }
     let mut sides = [Side::default(), Side::default(), Side::default()];
-    for _ in 0..size.times {
-        let (with, transactions) = ground.generator(size, true).await?;
+    for _ in 0..times {
+        let (with, transactions) = ground.generator(changes, true).await?;
         if pgbench {
             let peer = ground.pgbench(&script, transactions).await?;
             peer.alike(&with)?;
             sides[1].add(&peer);
         }
         sides[0].add(&with);
-        sides[2].add(&ground.generator(size, false).await?.0);
+        sides[2].add(&ground.generator(changes, false).await?.0);
     }
     let [with, peer, without] = sides;
     let transactions = with.transactions;
-    let note = format!("{}; {} changes", speed(&with, pgbench.then_some(&peer)), size.changes);
-    let cost = 1.0 - with.rate() / without.rate();
-    let cheaper =
-        format!("{}; the ledger costs {:.0} %", speed(&without, pgbench.then_some(&peer)), cost * 100.0);
+    let note = format!("{}; {changes} changes", speed(&with, pgbench.then_some(&peer)));
+    let share = with.rate() / without.rate();
+    let cost = format!("{}; with the ledger {share:.2} of it", speed(&without, pgbench.then_some(&peer)));
     let peer = pgbench.then_some(("pgbench", peer.series));
     let row = |what, side: Side, note| Row {
         what,
@@ -83,7 +76,7 @@ pub(super) async fn rows(stack: &Stack, size: &Size) -> anyhow::Result<Vec<Row>>
         peer: peer.clone(),
         note,
     };
-    Ok(vec![row("workload, transactions", with, note), row("workload, its ledger off", without, cheaper)])
+    Ok(vec![row("workload, transactions", with, note), row("workload, its ledger off", without, cost)])
 }
 
 /// `8000 transactions/s, 0.95 of pgbench's 8421`
@@ -188,13 +181,13 @@ impl<'a> Ground<'a> {
     }
 
     /// The data generator; how many transactions it made.
-    async fn generator(&self, size: &Size, recorded: bool) -> anyhow::Result<(Turn, u64)> {
+    async fn generator(&self, changes: u64, recorded: bool) -> anyhow::Result<(Turn, u64)> {
         let ledger = self.fresh().await?;
         let Login { host, port, user, password, .. } = login(self.stack, TURN, Role::Old, Who::Superuser)?;
         let mut command = Command::new(generator::program()?);
         command.arg(format!("--host={host}")).arg(format!("--port={port}")).arg(format!("--user={user}"));
         command.arg(format!("--database={TURN}")).arg(format!("--seed={SEED}"));
-        command.arg(format!("--clients={CLIENTS}")).arg(format!("--changes={}", size.changes));
+        command.arg(format!("--clients={CLIENTS}")).arg(format!("--changes={}", changes));
         command.arg("--ledger").arg(&ledger).env("PGPASSWORD", password);
         command.args((!recorded).then_some("--unrecorded"));
         self.stack.adopt(&mut command, generator::SERVICE);
