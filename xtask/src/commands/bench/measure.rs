@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use wait4::Wait4;
 
+/// In characters; scripts and texts are words too.
+const LONGEST_WORD: usize = 200;
+
 /// What one run took.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Took {
@@ -34,12 +37,17 @@ pub(super) fn once(command: &mut Command, code: i32) -> anyhow::Result<(Took, St
         let said = text(&mut err)?;
         let last: Vec<&str> = said.lines().rev().take(5).collect();
         let last = last.into_iter().rev().collect::<Vec<_>>().join("; ");
-        let words = command.get_args().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
+        let words = command.get_args().map(short).collect::<Vec<_>>().join(" ");
         bail!("{program} {words}: ended with {}, not with code {code}: {last}", used.status);
     }
     let rusage = used.rusage;
     let took = Took { wall, cpu: rusage.utime + rusage.stime, peak_bytes: rusage.maxrss };
     Ok((took, text(&mut out)?))
+}
+
+/// A word of a command, for an error.
+fn short(word: &std::ffi::OsStr) -> String {
+    word.to_string_lossy().chars().take(LONGEST_WORD).collect()
 }
 
 /// The same on a thread that may block.
@@ -111,8 +119,10 @@ mod tests {
 
     #[test]
     fn another_code_is_an_error_that_quotes_the_program() {
-        let error = once(&mut shell("echo no room >&2; exit 3"), 0).unwrap_err().to_string();
+        let script = format!("echo no room >&2; exit 3; # {}", "x".repeat(3_000));
+        let error = once(&mut shell(&script), 0).unwrap_err().to_string();
         assert!(error.contains("no room") && error.contains("not with code 0"), "{error}");
+        assert!(error.len() < 400, "{error}");
     }
 
     #[test]
