@@ -51,8 +51,9 @@ impl Components {
         }
         stack.stop_postgres(Role::Old).await?;
         if collect {
-            let events = if args.quick { 100_000 } else { 2_000_000 };
-            console::say(&format!("collect, {events} events ..."));
+            // With what is told of transactions about 2,000,000 records.
+            let events = if args.quick { 60_000 } else { 1_250_000 };
+            console::say(&format!("collect, {events} events of rows ..."));
             rows.push(self.collect(events, args, scratch).await?);
         }
         Ok(rows)
