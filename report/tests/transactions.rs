@@ -67,6 +67,19 @@ fn an_end_event_that_counts_more_is_named_with_its_offset() {
 }
 
 #[test]
+fn numbers_that_cannot_be_break_it_and_nothing_else() {
+    let judged = judge(&plan(), |run| {
+        for at in &ends(run)[3..5] {
+            run.records[*at].edit(|value| value["data_collections"][0]["event_count"] = json!(u64::MAX));
+        }
+        let mut again = run.records[ends(run)[3]].clone();
+        again.edit(|value| value["id"] = json!(value["id"].as_str().unwrap().replace(':', ":1")));
+        run.records.push(again);
+    });
+    only_broken(&judged, CHECK, &["counts 18446744073709551615 events, the topic holds 1"]);
+}
+
+#[test]
 fn a_lost_change_breaks_it_without_the_ledger() {
     let judged = judge(&plan(), |run| {
         let lost = *changes(run).last().unwrap();

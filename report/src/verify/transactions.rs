@@ -114,7 +114,7 @@ impl Transactions {
     pub(super) fn end(&mut self, end: &End) {
         self.ends += 1;
         for (table, n) in &end.counts {
-            self.counted += n;
+            self.counted = self.counted.saturating_add(*n);
             self.sum = self.sum.wrapping_sub(hash((table, end.xid)).wrapping_mul(*n));
         }
     }
@@ -130,7 +130,7 @@ impl Transactions {
     /// Counts what a frame holds, too.
     pub(super) fn add(&mut self, of: &Self) {
         self.ends += of.ends;
-        self.counted += of.counted;
+        self.counted = self.counted.saturating_add(of.counted);
         self.events += of.events;
         self.sum = self.sum.wrapping_add(of.sum);
     }
@@ -168,7 +168,8 @@ impl Transactions {
     }
 
     fn judge(&mut self, group: &Group, tables: &Tables) {
-        let counted = (!group.ends.is_empty()).then(|| group.ends.values().sum());
+        let counted = (!group.ends.is_empty())
+            .then(|| group.ends.values().fold(0, |sum: u64, n| sum.saturating_add(*n)));
         if counted.unwrap_or(0) == group.held {
             return;
         }
