@@ -8,6 +8,7 @@ mod nothing_repeated;
 mod order_kept;
 mod positions_consistent;
 mod replication_ready;
+mod same_position;
 mod stage;
 mod still_flowing;
 mod tables_converge;

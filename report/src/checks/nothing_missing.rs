@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use artifacts::findings::{Violation, ViolationKind};
 use artifacts::ledger::{Op, Phase};
 
+use super::same_position::SamePosition;
 use super::stage::Stage;
 use super::{Answer, Check, Found, count};
 use crate::verify::audit::audit;
@@ -37,6 +38,7 @@ pub(super) struct NothingMissing {
     proven: u64,
     stages: BTreeMap<(Stage, Phase), u64>,
     unknown: HashMap<u64, Unknown>,
+    same_position: SamePosition,
 }
 
 /// A transaction of unknown fate.
@@ -52,6 +54,7 @@ impl Check for NothingMissing {
     }
 
     fn key(&mut self, cx: &Context, history: &KeyHistory, out: &mut Violations) {
+        self.same_position.key(cx, history);
         for wanted in &history.expected {
             self.seed_rows += u64::from(wanted.fact.op == Op::Read);
             self.found.compared += u64::from(wanted.required);
@@ -65,6 +68,7 @@ impl Check for NothingMissing {
             }
             let Some((stage, violation)) = missing(cx, history, wanted) else { continue };
             if wanted.required || violation.op == Some(Op::Tombstone) {
+                self.same_position.missing(cx, &history.table, &wanted.fact, stage);
                 self.add(cx, out, stage, &violation, (line, wanted.fact.committed));
             } else if unknown {
                 self.unknown.entry(line).or_default().undelivered.push((stage, violation));
@@ -137,7 +141,11 @@ impl NothingMissing {
         );
         let answer = self.found.answer(cx, held, broken, &self.remedy(cx), &doubts);
         let answer = answer.with(audit(cx).and_then(Result::ok));
-        if self.found.broken() > 0 { answer.with([cx.looks()]) } else { answer }
+        if self.found.broken() > 0 {
+            answer.with(self.same_position.evidence(cx)).with([cx.looks()])
+        } else {
+            answer
+        }
     }
 
     /// What helps depends on where the changes still are: before the cut in the old server's slot,

@@ -10,7 +10,7 @@ use artifacts::row::Tables;
 use artifacts::run::Run;
 use artifacts::snapshot::{NAMES, Snapshot, TableState};
 use artifacts::summary::Summary;
-use artifacts::{Error, RunDir};
+use artifacts::{Error, Lsn, RunDir};
 
 use super::agree::{self, misplaced};
 use super::course::Course;
@@ -18,7 +18,7 @@ use super::deliver::Topics;
 use super::expect::Ledger;
 use super::gather::Gathered;
 use super::rows::{Rows, step_folder};
-use super::{remedy, summaries};
+use super::{logs, remedy, summaries};
 
 /// Read, or why not.
 pub type Read<T> = std::result::Result<T, Evidence>;
@@ -64,6 +64,8 @@ pub struct Context {
     pub summaries: Read<Vec<(String, String, Summary)>>,
     /// `snapshots/*.json`
     pub snapshots: BTreeMap<String, Read<Option<Snapshot>>>,
+    /// Positions with which the connector came back, as its log says: file and line.
+    pub resumed: BTreeMap<Lsn, (String, u64)>,
 }
 
 /// The small files of a run directory.
@@ -111,6 +113,7 @@ impl Around {
             course: dir.events().map(|list| Course::of(&list)).map_err(|e| evidence(dir, &e)),
             summaries: summaries::read(dir),
             snapshots: snapshots(dir),
+            resumed: logs::resumed(&dir.path("logs")),
         };
         agree::rows(&mut cx);
         let unread = agree::unread(&cx);

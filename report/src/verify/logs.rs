@@ -1,16 +1,20 @@
 //! What the components themselves logged about the questions of the checks: quoted, with file and line.
 //! A log decides nothing; it shows what a check concludes from the rest.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
+use artifacts::Lsn;
 use artifacts::findings::{CheckResult, Evidence};
 
 use crate::text::clip;
 
 /// What is read of a line; the rest of it is passed over.
 const LONGEST_LINE: u64 = 16 << 10;
+/// Offsets that are read of it.
+const MOST_OFFSETS: usize = 1000;
 /// What is quoted of it, in characters.
 const QUOTED: usize = 300;
 
@@ -133,13 +137,51 @@ impl Logs {
     }
 }
 
+/// The positions up to which the connector had done everything when it came back (`lsn_proc`), with the last place
+/// that says so.
+pub(crate) fn resumed(folder: &Path) -> BTreeMap<Lsn, (String, u64)> {
+    let mut found = BTreeMap::new();
+    let names = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    for name in names.filter(|name| name.starts_with("connect")) {
+        lines(&folder.join(&name), |line, text| {
+            let offset = text.split_once("Found previous partition offset").map(|(_, offset)| offset);
+            let digits = offset.and_then(|offset| offset.split_once("lsn_proc=")).map(|(_, rest)| rest);
+            let digits =
+                digits.map(|rest| rest.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default());
+            if let Some(lsn) = digits.and_then(|digits| digits.parse().ok())
+                && found.len() < MOST_OFFSETS
+            {
+                found.insert(Lsn(lsn), (format!("logs/{name}"), line));
+            }
+        });
+    }
+    found
+}
+
 fn file(path: &Path, name: &str) -> Vec<Found> {
     let known: Vec<&'static Known> = KNOWN.iter().filter(|known| name.starts_with(known.log)).collect();
     let mut found: Vec<Found> = Vec::new();
-    let Ok(file) = File::open(path) else { return found };
+    if known.is_empty() {
+        return found;
+    }
+    lines(path, |line, text| {
+        for known in known.iter().copied() {
+            let Some(text) = quotation(text, known.words) else { continue };
+            let times = found.iter().find(|f| std::ptr::eq(f.known, known)).map_or(1, |f| f.times + 1);
+            found.retain(|f| !std::ptr::eq(f.known, known));
+            found.push(Found { known, file: format!("logs/{name}"), line, times, text });
+        }
+    });
+    found
+}
+
+/// The lines of a file with their numbers, of long ones the beginning. One that cannot be read has none.
+fn lines(path: &Path, mut each: impl FnMut(u64, &str)) {
+    let Ok(file) = File::open(path) else { return };
     let mut input = BufReader::new(file);
     let (mut bytes, mut line, mut begins) = (Vec::new(), 0, true);
-    while !known.is_empty() {
+    loop {
         bytes.clear();
         match input.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut bytes) {
             Ok(0) | Err(_) => break,
@@ -151,15 +193,8 @@ fn file(path: &Path, name: &str) -> Vec<Found> {
             continue;
         }
         line += 1;
-        let text = String::from_utf8_lossy(&bytes);
-        for known in known.iter().copied() {
-            let Some(text) = quotation(&text, known.words) else { continue };
-            let times = found.iter().find(|f| std::ptr::eq(f.known, known)).map_or(1, |f| f.times + 1);
-            found.retain(|f| !std::ptr::eq(f.known, known));
-            found.push(Found { known, file: format!("logs/{name}"), line, times, text });
-        }
+        each(line, &String::from_utf8_lossy(&bytes));
     }
-    found
 }
 
 /// The line from the first of the words on, when all are there.
