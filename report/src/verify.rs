@@ -17,7 +17,7 @@ pub mod expect;
 pub(crate) mod gather;
 pub mod history;
 pub mod index;
-mod logs;
+pub mod logs;
 pub mod looks;
 pub mod record;
 pub mod remedy;
@@ -38,7 +38,6 @@ use crate::checks::{self, Answer, Check};
 use crate::parallel;
 use context::{Around, Context, Doubt};
 use history::{Belongs, KeyHistory, Wanted};
-use logs::Logs;
 use violations::Violations;
 
 /// How to compute a verdict; no choice here changes it.
@@ -199,14 +198,13 @@ fn count(cx: &Context, out: &mut Violations) {
 struct Walk {
     panel: Panel,
     out: Violations,
-    logs: Logs,
 }
 
 impl Walk {
     fn begin(run: &RunDir, cx: &Context, checks: Vec<Box<dyn Check>>) -> Result<Self> {
         let mut out = Violations::create(run)?;
         count(cx, &mut out);
-        Ok(Self { panel: Panel::new(checks), out, logs: Logs::read(&run.path("logs")) })
+        Ok(Self { panel: Panel::new(checks), out })
     }
 
     fn key(&mut self, cx: &Context, history: &KeyHistory) {
@@ -224,9 +222,9 @@ impl Walk {
     }
 
     fn finish(self, cx: &Context) -> Judged {
-        let Self { panel, mut out, logs } = self;
+        let Self { panel, mut out } = self;
         let unsealed = cx.unsealed();
-        let answer = |check: CheckResult| logs.beside(checks::sealed_or(check, unsealed.as_ref()));
+        let answer = |check: CheckResult| cx.logs.beside(checks::sealed_or(check, unsealed.as_ref()));
         let checks = panel.finish(cx, &mut out).into_iter().map(answer).collect();
         Judged { checks, out }
     }

@@ -2,9 +2,10 @@
 //!
 //! The same position and transaction again is a `re-delivery`: the connector read the change
 //! twice. Where it was made at the same nanosecond too it is one event that was written twice, a
-//! `producer-retry`: Kafka Connect's producers are not idempotent unless told to be (KAFKA-13759). Another position or transaction is a `double-execution`: the database did the change
-//! twice. An `r` for a version that the topics have already is a `re-snapshot`. Either of the first two in a run
-//! in which a component died proves nothing about the upgrade.
+//! `producer-retry`: Kafka Connect's producers are not idempotent unless told to be (KAFKA-13759). Another
+//! position or transaction is a `double-execution`: the database did the change twice. An `r` for a version
+//! that the topics have already is a `re-snapshot`. Either of the first two in a run in which a component
+//! died proves nothing about the upgrade.
 
 use std::collections::BTreeMap;
 

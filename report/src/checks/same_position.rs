@@ -36,11 +36,11 @@ pub(super) struct SamePosition {
 impl SamePosition {
     /// Looks at what arrived of a key.
     pub(super) fn key(&mut self, cx: &Context, history: &KeyHistory) {
-        if cx.resumed.is_empty() {
+        if cx.logs.resumed.is_empty() {
             return;
         }
         for event in history.delivered.iter().filter(|event| event.fact.op != Some(Op::Read)) {
-            let at = event.fact.lsn.filter(|lsn| cx.resumed.contains_key(lsn));
+            let at = event.fact.lsn.filter(|lsn| cx.logs.resumed.contains_key(lsn));
             if let (Some(lsn), Some(xid)) = (at, event.fact.xid)
                 && self.arrived.len() < MOST
             {
@@ -52,7 +52,7 @@ impl SamePosition {
     /// Takes a change that is missing.
     pub(super) fn missing(&mut self, cx: &Context, table: &Arc<str>, fact: &Expected, stage: Stage) {
         let part = fact.xid.filter(|_| stage == Stage::Gone && fact.op != Op::Read);
-        if let Some(xid) = part.filter(|_| !cx.resumed.is_empty() && self.missing.len() < MOST) {
+        if let Some(xid) = part.filter(|_| !cx.logs.resumed.is_empty() && self.missing.len() < MOST) {
             *self.missing.entry((xid as u32, table.clone())).or_default() += 1;
         }
     }
@@ -62,7 +62,7 @@ impl SamePosition {
         let version = cx.run.versions.get("debezium").filter(|version| loses(version))?;
         let alike = self.missing.iter().filter_map(|(part, n)| Some((self.arrived.get(part)?, n)));
         let (lsn, n) = alike.fold((None, 0), |(first, sum), (lsn, n)| (first.or(Some(*lsn)), sum + n));
-        let (lsn, (file, line)) = (lsn?, cx.resumed.get(&lsn?)?);
+        let (lsn, (file, line)) = (lsn?, cx.logs.resumed.get(&lsn?)?);
         let text = format!(
             "{} lost as debezium/dbz#1554 loses rows, not by the upgrade: another row of the same transaction and table arrived \
              at {lsn}, with which the connector came back; up to Debezium 3.6 it takes all rows of a position for done \

@@ -10,15 +10,16 @@ use artifacts::row::Tables;
 use artifacts::run::Run;
 use artifacts::snapshot::{NAMES, Snapshot, TableState};
 use artifacts::summary::Summary;
-use artifacts::{Error, Lsn, RunDir};
+use artifacts::{Error, RunDir};
 
 use super::agree::{self, misplaced};
 use super::course::Course;
 use super::deliver::Topics;
 use super::expect::Ledger;
 use super::gather::Gathered;
+use super::logs::Logs;
 use super::rows::{Rows, step_folder};
-use super::{logs, remedy, summaries};
+use super::{remedy, summaries};
 
 /// Read, or why not.
 pub type Read<T> = std::result::Result<T, Evidence>;
@@ -64,8 +65,8 @@ pub struct Context {
     pub summaries: Read<Vec<(String, String, Summary)>>,
     /// `snapshots/*.json`
     pub snapshots: BTreeMap<String, Read<Option<Snapshot>>>,
-    /// Positions with which the connector came back, as its log says: file and line.
-    pub resumed: BTreeMap<Lsn, (String, u64)>,
+    /// What the components themselves logged.
+    pub logs: Logs,
 }
 
 /// The small files of a run directory.
@@ -113,7 +114,7 @@ impl Around {
             course: dir.events().map(|list| Course::of(&list)).map_err(|e| evidence(dir, &e)),
             summaries: summaries::read(dir),
             snapshots: snapshots(dir),
-            resumed: logs::resumed(&dir.path("logs")),
+            logs: Logs::read(&dir.path("logs")),
         };
         agree::rows(&mut cx);
         let unread = agree::unread(&cx);

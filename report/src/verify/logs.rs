@@ -107,19 +107,50 @@ struct Found {
     text: String,
 }
 
-/// The known lines of a run's logs, by file and kind.
-pub(crate) struct Logs(Vec<Found>);
+/// What a run's logs say.
+#[derive(Default)]
+pub struct Logs {
+    /// The known lines, by file and kind.
+    found: Vec<Found>,
+    /// The positions up to which the connector had done everything when it came back (`lsn_proc`), with the last
+    /// file and line that says so.
+    pub resumed: BTreeMap<Lsn, (String, u64)>,
+}
 
 impl Logs {
     /// Reads the logs of a folder once, in memory that does not grow with them. One that cannot be read
     /// says nothing.
     pub(crate) fn read(folder: &Path) -> Self {
-        let Ok(entries) = std::fs::read_dir(folder) else { return Self(Vec::new()) };
+        let mut logs = Self::default();
+        let Ok(entries) = std::fs::read_dir(folder) else { return logs };
         let mut names: Vec<String> =
             entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
         names.sort();
-        let found = |name: String| file(&folder.join(&name), &name);
-        Self(names.into_iter().flat_map(found).collect())
+        names.iter().for_each(|name| logs.file(&folder.join(name), name));
+        logs
+    }
+
+    fn file(&mut self, path: &Path, name: &str) {
+        let known: Vec<&'static Known> = KNOWN.iter().filter(|known| name.starts_with(known.log)).collect();
+        if known.is_empty() {
+            return;
+        }
+        let file = format!("logs/{name}");
+        let mut found: Vec<Found> = Vec::new();
+        lines(path, |line, text| {
+            for known in known.iter().copied() {
+                let Some(text) = quotation(text, known.words) else { continue };
+                let times = found.iter().find(|f| std::ptr::eq(f.known, known)).map_or(1, |f| f.times + 1);
+                found.retain(|f| !std::ptr::eq(f.known, known));
+                found.push(Found { known, file: file.clone(), line, times, text });
+            }
+            if let Some(lsn) =
+                resumed(text).filter(|_| name.starts_with("connect") && self.resumed.len() < MOST_OFFSETS)
+            {
+                self.resumed.insert(lsn, (file.clone(), line));
+            }
+        });
+        self.found.extend(found);
     }
 
     /// A check with what the logs say about its question.
@@ -132,48 +163,16 @@ impl Logs {
                 at: Some(format!("line {}", found.line)),
             }
         };
-        check.evidence.extend(self.0.iter().filter(|f| f.known.check == check.name).map(quote));
+        check.evidence.extend(self.found.iter().filter(|f| f.known.check == check.name).map(quote));
         check
     }
 }
 
-/// The positions up to which the connector had done everything when it came back (`lsn_proc`), with the last place
-/// that says so.
-pub(crate) fn resumed(folder: &Path) -> BTreeMap<Lsn, (String, u64)> {
-    let mut found = BTreeMap::new();
-    let names = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    for name in names.filter(|name| name.starts_with("connect")) {
-        lines(&folder.join(&name), |line, text| {
-            let offset = text.split_once("Found previous partition offset").map(|(_, offset)| offset);
-            let digits = offset.and_then(|offset| offset.split_once("lsn_proc=")).map(|(_, rest)| rest);
-            let digits =
-                digits.map(|rest| rest.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default());
-            if let Some(lsn) = digits.and_then(|digits| digits.parse().ok())
-                && found.len() < MOST_OFFSETS
-            {
-                found.insert(Lsn(lsn), (format!("logs/{name}"), line));
-            }
-        });
-    }
-    found
-}
-
-fn file(path: &Path, name: &str) -> Vec<Found> {
-    let known: Vec<&'static Known> = KNOWN.iter().filter(|known| name.starts_with(known.log)).collect();
-    let mut found: Vec<Found> = Vec::new();
-    if known.is_empty() {
-        return found;
-    }
-    lines(path, |line, text| {
-        for known in known.iter().copied() {
-            let Some(text) = quotation(text, known.words) else { continue };
-            let times = found.iter().find(|f| std::ptr::eq(f.known, known)).map_or(1, |f| f.times + 1);
-            found.retain(|f| !std::ptr::eq(f.known, known));
-            found.push(Found { known, file: format!("logs/{name}"), line, times, text });
-        }
-    });
-    found
+/// The position up to which the connector had done everything, of the line with which it comes back.
+fn resumed(line: &str) -> Option<Lsn> {
+    let (_, offset) = line.split_once("Found previous partition offset")?;
+    let (_, rest) = offset.split_once("lsn_proc=")?;
+    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok().map(Lsn)
 }
 
 /// The lines of a file with their numbers, of long ones the beginning. One that cannot be read has none.
