@@ -36,8 +36,7 @@ use table::Row;
 /// Makes the runs, measures, and prints the table; takes nothing from this machine but room for
 /// temporary files.
 pub(crate) async fn run(args: &Bench, mut signals: Signals) -> anyhow::Result<Outcome> {
-    let wanted = |part| args.only.is_none_or(|only| only == part);
-    let duckdb = if wanted(BenchPart::Verify) || wanted(BenchPart::Report) {
+    let duckdb = if BenchPart::Verify.is_wanted(args.only) || BenchPart::Report.is_wanted(args.only) {
         stack::duckdb(!args.no_install).await.map_err(|e| skipped("DuckDB", &e)).ok()
     } else {
         None
@@ -84,13 +83,13 @@ struct Ground {
 impl Ground {
     fn all(&self, sizes: &[u64], only: Option<BenchPart>) -> anyhow::Result<Vec<Row>> {
         let mut rows = Vec::new();
-        for &events in sizes.iter().filter(|_| only.is_none_or(|part| part == BenchPart::Verify)) {
+        for &events in sizes.iter().filter(|_| BenchPart::Verify.is_wanted(only)) {
             console::say(&format!("verify, {events} events ..."));
             let run = self.synth(events, &[])?;
             rows.extend(self.verify(events, &run)?);
             std::fs::remove_dir_all(run.root())?;
         }
-        if only.is_none_or(|part| part == BenchPart::Report) {
+        if BenchPart::Report.is_wanted(only) {
             let events = sizes.last().copied().unwrap_or_default();
             console::say(&format!("report, {events} events ..."));
             rows.push(self.report(events)?);

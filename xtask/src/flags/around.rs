@@ -207,6 +207,13 @@ pub(crate) enum BenchPart {
     Workload,
 }
 
+impl BenchPart {
+    /// Whether it is measured when `only` is asked for.
+    pub(crate) fn is_wanted(self, only: Option<Self>) -> bool {
+        only.is_none_or(|only| only == self)
+    }
+}
+
 /// Flags of `bench-collect`.
 #[derive(Debug, Args)]
 pub(crate) struct BenchCollect {

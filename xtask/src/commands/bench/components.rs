@@ -28,8 +28,8 @@ impl Components {
 
     /// What is measured on components; nothing where they cannot be had.
     pub(super) async fn rows(&mut self, args: &Bench, scratch: &Ground) -> anyhow::Result<Vec<Row>> {
-        let wanted = |part| args.only.is_none_or(|only| only == part);
-        let [workload, collect] = [BenchPart::Workload, BenchPart::Collect].map(wanted);
+        let [workload, collect] =
+            [BenchPart::Workload, BenchPart::Collect].map(|part| part.is_wanted(args.only));
         if !workload && !collect {
             return Ok(Vec::new());
         }
@@ -60,13 +60,7 @@ impl Components {
     }
 
     async fn collect(&self, events: u64, args: &Bench, scratch: &Ground) -> anyhow::Result<Row> {
-        let kcat = match stack::kcat(!args.no_install).await {
-            Ok(kcat) => Some(kcat),
-            Err(e) => {
-                super::skipped("kcat", &e);
-                None
-            }
-        };
+        let kcat = stack::kcat(!args.no_install).await.map_err(|e| super::skipped("kcat", &e)).ok();
         let ground = scratch.clone();
         let run = tokio::task::spawn_blocking(move || ground.synth(events, &[])).await??;
         let row = collect::row(&self.0, &run, kcat.as_ref(), scratch.times).await?;
