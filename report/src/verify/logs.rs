@@ -28,7 +28,7 @@ struct Known {
     means: &'static str,
 }
 
-const KNOWN: [Known; 11] = [
+const KNOWN: [Known; 12] = [
     Known {
         log: "connect",
         words: &["Retrieved latest position from stored offset"],
@@ -83,6 +83,12 @@ const KNOWN: [Known; 11] = [
         words: &["database files are incompatible with server"],
         check: "still-flowing",
         means: "the server does not start on these files",
+    },
+    Known {
+        log: "postgres",
+        words: &["ERROR:", "replication slot", "is active for PID"],
+        check: "still-flowing",
+        means: "somebody else was on the slot, which serves one connector at a time",
     },
     Known {
         log: "postgres",

@@ -64,10 +64,11 @@ impl Native {
             }),
             self.home.daemons.ready(
                 CONNECT,
-                "connect answers GET / and GET /connectors",
+                // `GET /connectors` answers with an empty list before the worker has read its topics.
+                "connect answers GET /health",
                 READY,
                 &**observer,
-                || { answers(url.clone(), &["/", "/connectors"]) }
+                || { answers(url.clone(), &["/health"]) }
             ),
             self.start_registry(state, observer),
         )?;
