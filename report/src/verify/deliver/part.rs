@@ -1,5 +1,7 @@
 //! A frame of `consumed.jsonl.zst` becomes events: what can be said of them without those before.
 
+use std::io::BufRead;
+
 use artifacts::consumed::{FRAME_BYTES, Line, Record, text};
 use artifacts::row::{Column, Row, Tables};
 use serde::de::IgnoredAny;
@@ -75,8 +77,12 @@ impl Look<'_> {
             part.damage = Some(format!("the frame that begins there: {e}"));
             return part;
         }
-        for line in lines.split_inclusive(|byte| *byte == b'\n') {
-            if let Err(cause) = self.line(line, &mut part) {
+        let mut rest = &lines[..];
+        while !rest.is_empty() {
+            let from = rest;
+            // Searches words at a time; `split_inclusive` looks at each byte.
+            let length = rest.skip_until(b'\n').unwrap_or(from.len());
+            if let Err(cause) = self.line(&from[..length], &mut part) {
                 part.damage = Some(cause);
                 break;
             }
