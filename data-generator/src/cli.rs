@@ -66,6 +66,9 @@ pub(crate) struct Options {
     /// Characters in the wide column.
     #[arg(long, value_name = "CHARACTERS", default_value_t = 200, value_parser = clap::value_parser!(u32).range(0..=10_000_000))]
     row_size: u32,
+    /// Some inserts are a COPY of 2 to N orders, whose rows share positions in the WAL; 0: none.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    copy_rows: u32,
     /// Seed of every random decision [default: that of the ledger, or 1].
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
@@ -131,6 +134,7 @@ impl Options {
                 mix: self.mix,
                 key_skew: self.key_skew,
                 row_size: self.row_size,
+                copy_rows: self.copy_rows,
                 seed_rows: 0,
             },
             phase: match self.phase {

@@ -43,6 +43,7 @@ pub(crate) struct Planner {
     tx_size: u32,
     key_skew: f64,
     row_size: u32,
+    copy_rows: u32,
     next_id: u64,
     id_step: u64,
 }
@@ -57,6 +58,7 @@ impl Planner {
             tx_size: workload.tx_size.max(1),
             key_skew: workload.key_skew,
             row_size: workload.row_size,
+            copy_rows: workload.copy_rows,
             next_id: highest_change + u64::from(client),
             id_step: u64::from(workload.clients.max(client)),
         }

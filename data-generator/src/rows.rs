@@ -51,6 +51,8 @@ pub(crate) struct Rows {
     pub(crate) orders: Pool<Order>,
     /// Documents by their version.
     pub(crate) documents: Pool<u32>,
+    /// The highest key of an order that this client was given: a later one is above it.
+    pub(crate) newest_order: i64,
     undo: Vec<Before>,
 }
 
@@ -138,6 +140,7 @@ impl Rows {
             }
             (Some(answer), Op::Create, Table::Orders) => {
                 let customer = change.customer.unwrap_or_default();
+                self.newest_order = self.newest_order.max(answer.key);
                 self.orders.put(answer.key, Order { ver: 1, customer });
             }
             (Some(answer), Op::Create, Table::Documents) => self.documents.put(answer.key, 1),

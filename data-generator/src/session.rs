@@ -1,17 +1,19 @@
 //! A connection with the statements of the workload prepared.
 
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::io::Cursor;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
 use artifacts::Lsn;
 use artifacts::row::Digest;
+use futures_util::SinkExt;
 use tokio_postgres::types::{PgLsn, ToSql};
 use tokio_postgres::{Client, Config, NoTls, Row};
 
 use crate::fault::Fault;
-use crate::statements::{Answer, Plan, Planned, Statement, texts};
+use crate::statements::{Answer, Plan, Planned, Statement, Value, texts};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -58,18 +60,24 @@ impl Session {
         self.client.is_closed()
     }
 
-    async fn run(&self, what: Statement, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Fault> {
-        Ok(self.client.query(&self.prepared[what as usize], values).await?)
+    async fn run(&self, what: Statement, values: &[Value]) -> Result<Vec<Row>, Fault> {
+        let prepared = &self.prepared[what as usize];
+        if let (Statement::CopyOrders, [Value::Text(Some(lines))]) = (what, values) {
+            let mut sink = pin!(self.client.copy_in(prepared).await?);
+            sink.send(Cursor::new(lines.clone())).await?;
+            sink.finish().await?;
+            return Ok(Vec::new());
+        }
+        let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(Value::sql).collect();
+        Ok(self.client.query(prepared, &values).await?)
     }
 
     /// Begins a transaction and makes its changes, all in one go: the next statement is sent
     /// before the last has answered. Gives the transaction id, and what each change returned.
     pub(crate) async fn perform(&self, plan: &Plan) -> Result<(String, Vec<Option<Answer>>), Fault> {
-        let begin = (Statement::Begin, Vec::new());
-        let all = plan.steps.iter().map(|s| (s.statement, s.values.iter().map(|v| v.sql()).collect()));
-        let sent = std::iter::once(begin).chain(all);
-        let given =
-            in_order(sent.map(async |(what, values): (_, Vec<_>)| self.run(what, &values).await)).await;
+        let all = plan.steps.iter().map(|step| (step.statement, step.values.as_slice()));
+        let sent = std::iter::once((Statement::Begin, &[][..])).chain(all);
+        let given = in_order(sent.map(|(what, values)| self.run(what, values))).await;
         let given = given.into_iter().skip(1).collect::<Result<Vec<_>, _>>()?;
         let (mut answers, mut changes) = (Vec::with_capacity(plan.changes.len()), plan.changes.as_slice());
         for (step, rows) in plan.steps.iter().zip(&given) {

@@ -68,10 +68,14 @@ pub(crate) enum Statement {
     DeleteOrders,
     /// change id, id, ver
     RenumberOrder,
+    /// The lines of a COPY: change id, customer, amount, status, payload, ver, time
+    CopyOrders,
+    /// a key below those of the rows, change ids
+    CopiedOrders,
 }
 
 impl Statement {
-    const ALL: [Self; 23] = [
+    const ALL: [Self; 25] = [
         Self::Begin,
         Self::Commit,
         Self::Rollback,
@@ -95,6 +99,8 @@ impl Statement {
         Self::UpdateCustomers,
         Self::DeleteOrders,
         Self::RenumberOrder,
+        Self::CopyOrders,
+        Self::CopiedOrders,
     ];
 }
 
@@ -108,11 +114,11 @@ pub fn statements() -> Vec<(String, String)> {
 /// knows, so that a row somebody else has changed counts as not touched.
 pub(crate) fn texts() -> Vec<String> {
     let tables = tables();
-    let returning = |table: Table| {
+    let given = |table: Table| {
         let digest = digest_sql(&tables[table.name()]);
-        format!("RETURNING id, {digest}, pg_current_xact_id()::text, pg_current_wal_insert_lsn()")
+        format!("id, {digest}, pg_current_xact_id()::text, pg_current_wal_insert_lsn()")
     };
-    let [customer, order, document] = Table::ALL.map(returning);
+    let [customer, order, document] = Table::ALL.map(|table| format!("RETURNING {}", given(table)));
     let stamp = "ver = ver + 1, change_id = $1, updated_at = clock_timestamp()";
     let fresh = "1, $1, clock_timestamp()";
     let here = "WHERE id = $2 AND ver = $3";
@@ -165,6 +171,12 @@ pub(crate) fn texts() -> Vec<String> {
              updated_at = clock_timestamp() FROM (SELECT id AS old_id, {} AS old_row FROM public.orders \
              WHERE id = $2 AND ver = $3 FOR UPDATE) AS old WHERE id = old_id {order}, old_id, old_row",
             digest_sql(&tables[Table::Orders.name()])
+        ),
+        "COPY public.orders (change_id, customer_id, amount, status, payload, ver, updated_at) FROM STDIN"
+            .into(),
+        format!(
+            "SELECT {}, change_id FROM public.orders WHERE id > $1 AND change_id = ANY ($2)",
+            given(Table::Orders)
         ),
     ]
 }

@@ -316,6 +316,9 @@ pub(crate) struct WorkloadArgs {
     /// Characters in the wide column [default: 200]
     #[arg(long, value_name = "N", value_parser = whole::<u32>, allow_negative_numbers = true)]
     pub(crate) row_size: Option<u32>,
+    /// Some inserts are a COPY of 2 to N orders, whose rows share positions in the WAL; 0: none [default: 0]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>, allow_negative_numbers = true)]
+    pub(crate) copy_rows: Option<u32>,
     /// Seed of every random decision [default: 1]
     #[arg(long, value_name = "N", value_parser = whole::<u64>, allow_negative_numbers = true)]
     pub(crate) seed: Option<u64>,

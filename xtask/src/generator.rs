@@ -66,6 +66,7 @@ pub(crate) fn options(workload: &Workload) -> Vec<String> {
         format!("--mix={}:{}:{}", mix.insert, mix.update, mix.delete),
         format!("--key-skew={}", workload.key_skew),
         format!("--row-size={}", workload.row_size),
+        format!("--copy-rows={}", workload.copy_rows),
         format!("--seed={}", workload.seed),
     ];
     options.extend(workload.changes.map(|n| format!("--changes={n}")));

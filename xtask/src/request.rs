@@ -155,6 +155,10 @@ fn workload(args: &WorkloadArgs) -> anyhow::Result<Workload> {
         ))
         .into());
     }
+    let copy_rows = args.copy_rows.unwrap_or(0);
+    if copy_rows > 10_000 {
+        return Err(Usage(format!("--copy-rows {copy_rows}: at most 10000")).into());
+    }
     if !fine(rate) || !fine(args.duration.unwrap_or(0.0)) || !fine(args.key_skew.unwrap_or(0.0)) {
         return Err(Usage("--rate, --duration and --key-skew are numbers from 0 up".into()).into());
     }
@@ -168,6 +172,7 @@ fn workload(args: &WorkloadArgs) -> anyhow::Result<Workload> {
         mix: mix(args.mix.as_deref().unwrap_or("60:30:10"))?,
         key_skew: args.key_skew.unwrap_or(0.0),
         row_size: args.row_size.unwrap_or(200),
+        copy_rows,
         seed_rows: args.seed_rows.unwrap_or(200),
     })
 }
@@ -264,6 +269,7 @@ pub(crate) fn contradictions(info: &Run, args: &RehearsalArgs) -> anyhow::Result
         ("--mix", w.mix.clone(), format!("{insert}:{update}:{delete}")),
         ("--key-skew", w.key_skew.map(|v| text(&v)), text(&kept.key_skew)),
         ("--row-size", w.row_size.map(|v| text(&v)), text(&kept.row_size)),
+        ("--copy-rows", w.copy_rows.map(|v| text(&v)), text(&kept.copy_rows)),
         ("--seed", w.seed.map(|v| text(&v)), text(&kept.seed)),
         ("--seed-rows", w.seed_rows.map(|v| text(&v)), text(&kept.seed_rows)),
         (

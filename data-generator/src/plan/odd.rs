@@ -16,10 +16,11 @@ use crate::statements::{Plan, Planned, Statement, Table, Value};
 const NO_KEY: i32 = 0;
 
 impl Planner {
-    /// A statement that inserts orders, updates customers or deletes orders, up to four of them.
+    /// A statement that inserts orders, updates customers or deletes orders, up to four of them, or a COPY of more.
     pub(super) fn several(&mut self, rows: &mut Rows, rng: &mut ChaCha8Rng, op: Op, plan: &mut Plan) {
         let (size, table) = (rng.random_range(2..=4), Table::Customers);
         match op {
+            Op::Create if rows.customers.len() > 0 && self.copy_rows > 0 => self.copy_orders(rows, rng, plan),
             Op::Create if rows.customers.len() > 0 => self.insert_orders(rows, rng, size, plan),
             Op::Update if rows.customers.len() > 0 => self.update_customers(rows, rng, size, plan),
             Op::Delete if rows.orders.len() > 0 => self.delete_orders(rows, rng, size, plan),
@@ -43,6 +44,25 @@ impl Planner {
         let texts = [amounts, states, payloads].map(Value::Texts);
         let values = [ids(&changes), Value::Ints(customers)].into_iter().chain(texts).collect();
         plan.add(changes, Statement::InsertOrders, values);
+    }
+
+    /// PostgreSQL writes many rows of a COPY as one record of the WAL: their events have one position. A COPY gives
+    /// nothing back, so the rows are read by the change ids, above the keys that were given before.
+    fn copy_orders(&mut self, rows: &mut Rows, rng: &mut ChaCha8Rng, plan: &mut Plan) {
+        let (mut changes, mut lines) = (Vec::new(), String::new());
+        for _ in 0..rng.random_range(2..=self.copy_rows.max(2)) {
+            let Some(rank) = self.pick(rng, rows.customers.len()) else { continue };
+            let (id, customer) = (self.id(), rows.customers.at(rank).0);
+            rows.refer(customer, 1);
+            let (amount, status) = (content::amount(rng), content::status(rng));
+            let payload =
+                content::wide(rng, self.row_size).map_or_else(|| r"\N".into(), |text| escaped(&text));
+            lines.push_str(&format!("{id}\t{customer}\t{amount}\t{status}\t{payload}\t1\tnow\n"));
+            changes.push(Planned { customer: Some(customer), ..Planned::insert(id, Table::Orders) });
+        }
+        let values = vec![Value::Int(rows.newest_order as i32), ids(&changes)];
+        plan.add(Vec::new(), Statement::CopyOrders, vec![Value::Text(Some(lines))]);
+        plan.add(changes, Statement::CopiedOrders, values);
     }
 
     fn update_customers(&mut self, rows: &mut Rows, rng: &mut ChaCha8Rng, size: usize, plan: &mut Plan) {
@@ -115,10 +135,29 @@ impl Planner {
     }
 }
 
+/// As a field of COPY's text format.
+fn escaped(text: &str) -> String {
+    text.replace('\\', r"\\").replace('\t', r"\t").replace('\n', r"\n").replace('\r', r"\r")
+}
+
 fn ids(changes: &[Planned]) -> Value {
     Value::Longs(changes.iter().map(|change| change.id as i64).collect())
 }
 
 fn keys(changes: &[Planned]) -> Value {
     Value::Ints(changes.iter().map(|change| change.key.unwrap_or_default() as i32).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_of_copy_is_one_field_of_one_line() {
+        for text in content::NASTY {
+            let field = escaped(text);
+            assert!(!field.contains(['\t', '\n', '\r']) && field != r"\N", "{field}");
+        }
+        assert_eq!(escaped("a\tb\\N\r\n"), r"a\tb\\N\r\n");
+    }
 }

@@ -9,8 +9,21 @@ use std::collections::{BTreeMap, BTreeSet};
 
 fn workload(seed: u64, clients: u32, tx_size: u32, mix: [u32; 3], key_skew: f64) -> Workload {
     let mix = Mix { insert: mix[0], update: mix[1], delete: mix[2] };
-    let (changes, rate, duration_s, row_size, seed_rows) = (None, 0.0, None, 20, 0);
-    Workload { seed, changes, rate, duration_s, clients, tx_size, mix, key_skew, row_size, seed_rows }
+    let (changes, rate, duration_s, row_size, copy_rows, seed_rows) =
+        (None, 0.0, None, 20, seed as u32 % 6, 0);
+    Workload {
+        seed,
+        changes,
+        rate,
+        duration_s,
+        clients,
+        tx_size,
+        mix,
+        key_skew,
+        row_size,
+        copy_rows,
+        seed_rows,
+    }
 }
 
 /// A database in memory: answers as PostgreSQL would, and refuses what it would refuse.
@@ -167,10 +180,17 @@ fn a_mix_without_deletes_wants_none() {
 
 #[test]
 fn every_odd_kind_of_statement_occurs() {
-    let (_, _, all) = play(&workload(3, 1, 4, [60, 30, 10], 0.0), &[7; 2000]);
-    let sent = |statement| {
+    let all = |copy_rows| play(&Workload { copy_rows, ..workload(3, 1, 4, [60, 30, 10], 0.0) }, &[7; 2000]).2;
+    let count = |all: &[Plan], statement| {
         all.iter().flat_map(|plan| &plan.steps).filter(|step| step.statement == statement).count()
     };
+    let copied = all(50);
+    let counts = [Statement::CopyOrders, Statement::CopiedOrders].map(|statement| count(&copied, statement));
+    assert!(counts[0] == counts[1] && (5..400).contains(&counts[0]), "{counts:?}");
+    assert_eq!(count(&copied, Statement::InsertOrders), 0);
+    let all = all(0);
+    let sent = |statement| count(&all, statement);
+    assert_eq!(sent(Statement::CopyOrders), 0);
     let odd = [
         Statement::InsertOrders,
         Statement::UpdateCustomers,

@@ -164,6 +164,9 @@ pub struct Workload {
     /// Characters in the wide column.
     #[serde(default)]
     pub row_size: u32,
+    /// Rows of a COPY at most, which share positions; 0: there is none.
+    #[serde(default)]
+    pub copy_rows: u32,
     /// Rows in each table before the connector starts.
     #[serde(default)]
     pub seed_rows: u64,

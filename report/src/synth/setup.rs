@@ -97,6 +97,7 @@ pub(super) fn run(plan: &Plan) -> Run {
             mix: Mix { insert: 1, update: 2, delete: 1 },
             key_skew: 0.0,
             row_size: plan.row_size as u32,
+            copy_rows: 0,
             seed_rows: plan.seed_rows as u64,
         },
         versions: strings(&[

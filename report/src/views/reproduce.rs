@@ -100,6 +100,7 @@ fn again(run: &Run) -> String {
         ("mix", Some(format!("{}:{}:{}", w.mix.insert, w.mix.update, w.mix.delete))),
         ("key-skew", Some(w.key_skew.to_string())),
         ("row-size", Some(w.row_size.to_string())),
+        ("copy-rows", unless(&w.copy_rows.to_string(), "0")),
         ("seed-rows", Some(w.seed_rows.to_string())),
         ("seed", Some(w.seed.to_string())),
         ("stack", text(&run.stack.kind)),

@@ -11,6 +11,7 @@ mod avro;
 mod bad_input;
 mod compose;
 mod containers;
+mod copied;
 mod documents;
 mod held;
 mod interrupted;
