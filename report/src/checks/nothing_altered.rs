@@ -106,10 +106,8 @@ impl Check for NothingAltered {
         let remedy = format!("{remedy}; {}", remedy::rehearse(&cx.run));
         let mut doubts = cx.doubts();
         if self.open > 0 {
-            let text = format!(
-                "{} leave out a value that nothing before them has brought",
-                count(self.open, "event")
-            );
+            let text =
+                format!("{} left out a value that nothing before had brought", count(self.open, "event"));
             let evidence = Evidence { text, file: Some("consumed.jsonl.zst".to_owned()), at: None };
             doubts.push(Doubt { evidence, remedy: remedy::rehearse(&cx.run) });
         }

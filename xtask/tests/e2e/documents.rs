@@ -13,7 +13,8 @@ fn other_ways_to_rehearse_are_held() {
     let ways = [
         "--lsn-case behind",
         "--lsn-case overtaken",
-        "--no-heartbeat --copy-rows 50",
+        "--no-heartbeat",
+        "--copy-rows 50",
         "--option a --mismatch-strategy trust_slot",
     ];
     for words in ways {
