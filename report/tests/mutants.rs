@@ -8,8 +8,8 @@ use artifacts::findings::Verdict;
 use artifacts::ledger::Entry;
 use artifacts::row::LEFT_OUT;
 use serde_json::json;
-use support::judge::{spoiled, unknown};
 use support::Rehearsal;
+use support::judge::{spoiled, unknown};
 
 #[test]
 fn what_a_snapshot_does_not_show_was_not_carried_over() {

@@ -66,6 +66,20 @@ fn an_end_event_that_counts_more_is_named_with_its_offset() {
     );
 }
 
+/// Debezium counts from where it came back: fewer events than the topics hold, and never more.
+#[test]
+fn what_a_restarted_connector_did_not_count_is_tolerated_where_repeats_are() {
+    for (counted, verdict) in [(0, Verdict::Held), (5, Verdict::Broken)] {
+        let judged = judge(&plan(), |run| {
+            run.run.allow_repeats = true;
+            let at = ends(run)[3];
+            run.records[at].edit(|value| value["data_collections"][0]["event_count"] = json!(counted));
+        });
+        assert_eq!(judged.check(CHECK).verdict, verdict, "{counted}: {:#?}", judged.findings);
+        assert!(judged.text(CHECK).contains("the topic holds 1"), "{counted}");
+    }
+}
+
 #[test]
 fn numbers_that_cannot_be_break_it_and_nothing_else() {
     let judged = judge(&plan(), |run| {
