@@ -4,12 +4,11 @@
 use std::time::{Duration, Instant};
 
 use artifacts::findings::Verdict;
-use stack::connect::{Client, State};
-use stack::{Kind, Options, Stack};
+use stack::connect::State;
 
-use crate::support::{Running, STACK, check, expect, findings, run_of, violations};
+use crate::support::{Running, STACK, check, connect, expect, findings, run_of, violations};
 
-/// So often the connector is stopped in the middle of a transaction: 1 in 25 is between two positions and loses nothing.
+/// So often the connector is stopped in the middle of a transaction: about 1 in 30 is between two positions and loses nothing.
 const STOPS: u32 = 3;
 const DEADLINE: Duration = Duration::from_secs(120);
 
@@ -35,9 +34,7 @@ fn rows_of_a_copy_that_a_stop_loses_are_named() {
 
 /// Stops the connector and lets it go on, until it has left off often enough where a transaction was not over.
 async fn stop_in_transactions() {
-    let options = Options { name: STACK.into(), kind: Kind::Native, install: false, standard_ports: false };
-    let connect = Stack::open(options).unwrap().endpoints().connect;
-    let client = Client::new(&connect, stack::observe::silent()).unwrap();
+    let client = connect(STACK);
     let name = client.connectors().await.unwrap().pop().unwrap();
     let (begun, mut stops, mut left_off) = (Instant::now(), 0, None);
     while stops < STOPS {

@@ -8,9 +8,8 @@ use std::time::{Duration, Instant};
 use artifacts::RunDir;
 use artifacts::events::{EventKind, StepResult};
 use artifacts::findings::Verdict;
-use stack::{Kind, Options, Stack};
 
-use crate::support::{Running, STACK, expect, findings, not_held, program, run_of};
+use crate::support::{Running, STACK, connect, expect, findings, not_held, program, run_of, stack};
 
 /// Where the program dies, one after another in one run. Every step is here.
 const POINTS: [&str; 36] = [
@@ -112,17 +111,15 @@ fn a_connector_of_a_killed_worker_does_not_come_back() {
     // Kafka as well: a worker that waits for it answers long before it has read its topics.
     ["connect", "kafka"].into_iter().for_each(kill);
     expect(0, &format!("up --name {STACK}"));
-    let connect =
-        stack::connect::Client::new(&stack().endpoints().connect, stack::observe::silent()).unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    assert_eq!(runtime.block_on(connect.connectors()).unwrap(), Vec::<String>::new());
+    assert_eq!(runtime.block_on(connect(STACK).connectors()).unwrap(), Vec::<String>::new());
 }
 
 /// Ends a component as a crash would.
 fn kill(service: &str) {
-    let pid = stack().service(service).and_then(|s| s.pid).unwrap().to_string();
+    let pid = stack(STACK).service(service).and_then(|s| s.pid).unwrap().to_string();
     assert!(Command::new("kill").args(["-9", &pid]).status().unwrap().success());
-    while stack().service(service).is_some_and(|s| s.alive) {}
+    while stack(STACK).service(service).is_some_and(|s| s.alive) {}
 }
 
 /// What has just been said when Ctrl-C is typed: the step behind it is under way.
@@ -161,7 +158,7 @@ fn ctrl_c_ends_within_two_seconds_and_nothing_is_lost() {
 #[test]
 fn within_pg_upgrade() {
     let mut words = format!("upgrade --option a --changes 400 --name {STACK}");
-    let dumps = stack().state_dir().join("postgres/new/data/pg_upgrade_output.d");
+    let dumps = stack(STACK).state_dir().join("postgres/new/data/pg_upgrade_output.d");
     for (signal, code) in [("KILL", None), ("INT", Some(130))] {
         let mut running = Running::start(&words);
         running.until("pg_upgrade ...");
@@ -200,9 +197,4 @@ fn held() -> RunDir {
     let found = findings(&run);
     assert_eq!(found.verdict, Verdict::Held, "{:?}", not_held(&found));
     run
-}
-
-fn stack() -> Stack {
-    Stack::open(Options { name: STACK.into(), kind: Kind::Native, install: false, standard_ports: false })
-        .unwrap()
 }

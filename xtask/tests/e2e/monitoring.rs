@@ -7,11 +7,8 @@ use artifacts::RunDir;
 use artifacts::events::EventKind;
 use artifacts::snapshot::Role;
 use serde_json::Value;
-use stack::connect::Client;
-use stack::observe::silent;
-use stack::{Kind, Options, Stack};
 
-use crate::support::{self, expect, program, xtask};
+use crate::support::{self, connect, expect, program, xtask};
 
 /// Of its own: Kafka is killed, and a first rehearsal has the names of the original README.
 const STACK: &str = "test-around";
@@ -76,14 +73,7 @@ fn a_key_that_is_ignored() {
         found.map(|check| check["found"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(ignored(), [""; 0]);
-    let stack = Stack::open(Options {
-        name: STACK.into(),
-        kind: Kind::Native,
-        install: false,
-        standard_ports: false,
-    })
-    .unwrap();
-    let client = Client::new(&stack.endpoints().connect, silent()).unwrap();
+    let client = connect(STACK);
     let changes = [("value.converter.schema.enable".to_owned(), "true".to_owned())].into();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(client.update_config("postgres-cdc-connector", &changes)).unwrap();

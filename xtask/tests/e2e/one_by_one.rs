@@ -6,9 +6,8 @@ use std::time::Duration;
 use artifacts::events::{Event, EventKind};
 use artifacts::findings::Verdict;
 use artifacts::snapshot::Role;
-use stack::{Kind, Options, Stack};
 
-use crate::support::{STACK, expect, findings, not_held, procedure, run_of};
+use crate::support::{STACK, expect, findings, not_held, procedure, run_of, stack};
 
 #[test]
 fn typed_one_by_one_without_heartbeat_and_with_an_orphan() {
@@ -88,13 +87,7 @@ fn orphans_on_the_old_server() -> i64 {
 
 /// A connection to the old server.
 async fn connect(user: &str) -> (tokio_postgres::Client, tokio::task::JoinHandle<()>) {
-    let stack = Stack::open(Options {
-        name: STACK.into(),
-        kind: Kind::Native,
-        install: false,
-        standard_ports: false,
-    })
-    .unwrap();
+    let stack = stack(STACK);
     let endpoints = stack.endpoints();
     let server = endpoints.postgres(Role::Old).unwrap();
     let secrets = stack.secrets();

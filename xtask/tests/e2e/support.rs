@@ -9,6 +9,9 @@ use std::sync::mpsc::{Receiver, channel};
 use artifacts::RunDir;
 use artifacts::findings::{CheckResult, Findings, Verdict, Violation};
 use artifacts::ledger::{Change, Entry, Phase, Reader};
+use stack::connect::Client;
+use stack::observe::silent;
+use stack::{Kind, Options, Stack};
 
 /// The stack that all tests but one share, one after another.
 pub(crate) const STACK: &str = "test";
@@ -110,6 +113,17 @@ pub(crate) fn procedure() -> Vec<&'static str> {
     let words: Vec<_> = typed.filter_map(|line| line.strip_prefix("cargo xtask ")).collect();
     assert_eq!(words.first(), Some(&"up"), "{words:?}");
     words
+}
+
+/// A native stack by its name.
+pub(crate) fn stack(name: &str) -> Stack {
+    Stack::open(Options { name: name.into(), kind: Kind::Native, install: false, standard_ports: false })
+        .unwrap()
+}
+
+/// Its Kafka Connect.
+pub(crate) fn connect(name: &str) -> Client {
+    Client::new(&stack(name).endpoints().connect, silent()).unwrap()
 }
 
 /// The run whose report.html was printed on stdout.
