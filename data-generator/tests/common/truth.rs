@@ -36,7 +36,9 @@ impl Transaction {
             data_generator::left_its_rows(admin, &self.changes, &self.keys, &self.counts).await.unwrap();
         match (status.as_str(), there) {
             ("committed", false) => println!("transaction id {xid} was given out twice"),
-            ("aborted", true) => panic!("{self:?} has left rows"),
+            ("aborted", true) if self.counts.iter().any(|count| *count > 0) => {
+                panic!("{self:?} has left rows");
+            }
             _ => {}
         }
         there
