@@ -4,12 +4,14 @@
 
 mod support;
 
-use artifacts::findings::Verdict;
-use artifacts::ledger::Entry;
+use artifacts::drain::Settled;
+use artifacts::findings::{Verdict, ViolationKind};
+use artifacts::ledger::{Change, Entry, Op};
 use artifacts::row::LEFT_OUT;
-use serde_json::json;
-use support::Rehearsal;
-use support::judge::{spoiled, unknown};
+use serde_json::{Value, json};
+use support::judge::{Judged, acknowledged, judge, spoiled, unknown};
+use support::story::rehearse;
+use support::{Plan, Record, Rehearsal};
 
 #[test]
 fn what_a_snapshot_does_not_show_was_not_carried_over() {
@@ -73,4 +75,134 @@ fn a_value_that_never_came_is_not_known() {
     let said = judged.text("nothing-altered");
     assert_eq!(judged.check("nothing-altered").verdict, Verdict::Unknown, "{said}");
     assert!(said.contains("1 event left out a value that nothing before had brought"), "{said}");
+}
+
+/// The ledger's entries of one transaction that nothing touched again: its name, and the ids of its
+/// first two changes of the kind. Only the last changes of their rows are looked at.
+fn last_of_their_rows(run: &Rehearsal, op: Op) -> (String, [u64; 2]) {
+    let last = |change: &Change| {
+        let of = |record: &&Record| record.change_id == Some(change.id);
+        let Some(record) = run.records.iter().find(of) else { return false };
+        let same = |other: &&Record| (&other.table, other.row_key) == (&record.table, record.row_key);
+        let last = run.records.iter().rfind(same).unwrap();
+        change.op == op && last.change_id == Some(change.id)
+    };
+    let found = run.ledger.iter().find_map(|entry| {
+        let Entry::Invoke { tx, changes, .. } = entry else { return None };
+        let ids: Vec<u64> = changes.iter().filter(|change| last(change)).map(|change| change.id).collect();
+        (ids.len() == changes.len() && ids.len() > 1).then(|| (tx.clone(), [ids[0], ids[1]]))
+    });
+    found.unwrap()
+}
+
+/// Makes a transaction one of which nobody knows the fate, and takes the event of a change away.
+fn half_delivered(run: &mut Rehearsal, op: Op, returned: bool) {
+    let (name, [_, gone]) = last_of_their_rows(run, op);
+    for entry in &mut run.ledger {
+        if let Entry::Ok { tx, t } = entry
+            && *tx == name
+        {
+            *entry = Entry::Info { tx: tx.clone(), t: *t, error: "connection reset".into() };
+        }
+    }
+    if !returned {
+        run.ledger.retain(|entry| !matches!(entry, Entry::Returned { tx, .. } if *tx == name));
+    }
+    run.records.retain(|record| record.change_id != Some(gone));
+}
+
+/// COMMIT is all or nothing: what one event proves, all changes of it must show.
+#[test]
+fn one_event_proves_the_commit_that_its_client_did_not_see() {
+    let plan = Plan { odd_fates: false, transactions: 300, ..Plan::default() };
+    let judged = judge(&plan, |run| half_delivered(run, Op::Create, true));
+    let said = judged.text("nothing-missing");
+    assert_eq!(judged.check("nothing-missing").verdict, Verdict::Broken, "{said}");
+    let missing = judged.violations.iter().filter(|violation| violation.kind == ViolationKind::Missing);
+    assert_eq!(missing.count(), 1, "{said}");
+    // One that never got as far as COMMIT is not: the contradiction is another finding.
+    let judged = judge(&plan, |run| half_delivered(run, Op::Update, false));
+    let missing = judged.violations.iter().filter(|violation| violation.kind == ViolationKind::Missing);
+    assert_eq!(missing.count(), 0, "{:#?}", judged.violations);
+}
+
+#[test]
+fn what_later_changes_prove_is_counted_with_what_was_acknowledged() {
+    let dir = tempfile::tempdir().unwrap();
+    for seed in 0..20 {
+        let run = rehearse(&Plan { seed, transactions: 300, ..Plan::default() });
+        let judged = Judged::of(&run, dir.path());
+        let held = &judged.check("nothing-missing").summary;
+        std::fs::remove_dir_all(dir.path().join("run")).ok();
+        if let Some((changes, rest)) = held.split_once(" committed changes (") {
+            let (proven, _) = rest.split_once(' ').unwrap();
+            let number = |text: &str| text.replace(',', "").parse::<usize>().unwrap();
+            assert_eq!(number(changes), acknowledged(&run.ledger).len() + number(proven), "{held}");
+            return;
+        }
+    }
+    panic!("nothing was proven by later changes");
+}
+
+/// Where nothing is on its way, a marker that did not arrive says nothing about what did.
+#[test]
+fn what_arrived_is_not_missing_whatever_the_marker_did() {
+    let idle = |run: &mut Rehearsal| run.collected.as_mut().unwrap().settled = Some(Settled::Idle);
+    assert_eq!(spoiled(idle).check("nothing-missing").verdict, Verdict::Held);
+}
+
+#[test]
+fn updates_without_a_wide_column_are_not_spoken_of() {
+    let plans = (0..50).map(|seed| Plan { seed, transactions: 2, odd_fates: false, ..Plan::default() });
+    let narrow = |plan: &Plan| {
+        let left_out = |record: &Record| record.value.as_ref().is_some_and(|value| value.contains(LEFT_OUT));
+        !rehearse(plan).records.iter().any(left_out)
+    };
+    let plan = plans.into_iter().find(narrow).unwrap();
+    let summary = judge(&plan, |_| {}).check("nothing-altered").summary.clone();
+    assert!(!summary.contains("wide column"), "{summary}");
+}
+
+#[test]
+fn what_a_transaction_of_unknown_fate_may_have_written_hides_no_altered_row() {
+    let judged = spoiled(|run| {
+        let at = run.records.iter().rposition(|record| record.op() == "u").unwrap();
+        run.records[at].edit(|value| value["before"]["updated_at"] = json!("2020-01-01T00:00:00Z"));
+        let id = run.records[at].change_id;
+        let invoke = run.ledger.iter().find_map(|entry| match entry {
+            Entry::Invoke { t, phase, changes, lsn_floor, .. } => {
+                let change = changes.iter().find(|change| Some(change.id) == id)?;
+                let (tx, key) = ("c99-1".to_owned(), Some(run.records[at].row_key));
+                let changes = vec![Change { id: 99_999_999, ver: change.ver + 1, key, ..change.clone() }];
+                Some(Entry::Invoke { tx, t: *t, phase: *phase, changes, lsn_floor: *lsn_floor })
+            }
+            _ => None,
+        });
+        let Some(Entry::Invoke { t, .. }) = invoke else { panic!() };
+        run.ledger.extend(invoke);
+        run.ledger.push(Entry::Info { tx: "c99-1".into(), t, error: "connection reset".into() });
+    });
+    assert_eq!(judged.checks(Verdict::Broken), ["nothing-altered"], "{:#?}", judged.findings);
+}
+
+#[test]
+fn a_second_thing_that_is_not_ready_is_counted() {
+    let not_ready = |spoil: fn(&mut Value)| {
+        let judged = spoiled(|run| {
+            let after = run.snapshots.get_mut("after").unwrap();
+            let mut publication = serde_json::to_value(&after.publication).unwrap();
+            spoil(&mut publication);
+            after.publication = serde_json::from_value(publication).unwrap();
+        });
+        assert_eq!(judged.check("replication-ready").verdict, Verdict::Broken, "{:#?}", judged.findings);
+        judged.text("replication-ready")
+    };
+    let one = not_ready(|publication| publication["delete"] = json!(false));
+    assert!(!one.contains("thing") && one.contains(r#"[Some("snapshots/after.json")"#), "{one}");
+    let three = not_ready(|publication| {
+        for kind in ["insert", "update", "delete"] {
+            publication[kind] = json!(false);
+        }
+    });
+    assert!(three.contains(", and 2 things more"), "{three}");
 }
