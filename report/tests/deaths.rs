@@ -10,8 +10,8 @@ use artifacts::events::{Event, EventKind, StepResult};
 use artifacts::findings::Verdict;
 use artifacts::ledger::{Entry, Phase};
 use serde_json::json;
-use support::Rehearsal;
-use support::judge::{says, spoiled};
+use support::judge::{judge, says, spoiled};
+use support::{Plan, Rehearsal};
 
 /// A step that fails because a component has ended, at the end of the run.
 fn died(run: &mut Rehearsal, step: &str, error: &str) {
@@ -109,6 +109,56 @@ fn connect_delivers_again_what_it_had_not_noted_before_it_died() {
         died(run, "drain", "marker arrived: connect has ended, begin anew");
     });
     says(&judged, "nothing-repeated", Verdict::Unknown, &["connect died", "delivers again"]);
+    // It does not write a change in another transaction, and it repeats nothing where there is no repeat.
+    let judged = spoiled(|run| {
+        again(run);
+        run.records.last_mut().unwrap().edit(|value| value["source"]["txId"] = json!(4_000_000));
+        died(run, "drain", "marker arrived: connect has ended, begin anew");
+    });
+    says(&judged, "nothing-repeated", Verdict::Broken, &["double-execution"]);
+    let judged = spoiled(|run| died(run, "drain", "marker arrived: connect has ended, begin anew"));
+    assert_eq!(judged.check("nothing-repeated").verdict, Verdict::Held);
+}
+
+#[test]
+fn a_death_behind_the_last_marker_changes_nothing() {
+    let judged = spoiled(|run| died(run, "capture-after", "rows read: connect has ended, begin anew"));
+    assert_eq!(judged.check("still-flowing").verdict, Verdict::Held, "{:#?}", judged.findings);
+}
+
+#[test]
+fn what_a_stale_offset_stopped_goes_on_from_the_new_slot() {
+    let remedy = |rebase: bool| {
+        let judged = judge(&Plan { rebase, odd_fates: false, ..Plan::default() }, |run| {
+            run.collected.as_mut().unwrap().settled = Some(Settled::Idle);
+            let drain = run.drain_again.as_mut().unwrap();
+            (drain.settled, drain.arrived) = (Settled::Idle, None);
+        });
+        assert_eq!(judged.check("still-flowing").verdict, Verdict::Broken);
+        judged.check("still-flowing").remedy.clone().unwrap()
+    };
+    assert!(remedy(true).contains("nothing is lost while the slot holds it"), "{}", remedy(true));
+    assert!(remedy(false).contains("PATCH"), "{}", remedy(false));
+}
+
+/// With all safeguards a step that fails says nothing about the upgrade.
+#[test]
+fn nothing_was_written_behind_a_step_that_failed() {
+    let nothing = |left_out: &[&str], error: &str| {
+        let judged = spoiled(|run| {
+            run.run.safeguards.left_out = left_out.iter().map(|name| (*name).to_owned()).collect();
+            let begun =
+                run.ledger.iter().position(|e| matches!(e, Entry::Invoke { phase: Phase::After, .. }));
+            run.ledger.truncate(begun.unwrap());
+            run.records.retain(|record| record.phase == Phase::Before || record.table.is_empty());
+            died(run, "resume-connector", error);
+        });
+        judged.check("still-flowing").verdict
+    };
+    let (failed, dead) = ("task RUNNING: FAILED: x", "task RUNNING: connect has ended, begin anew");
+    assert_eq!(nothing(&["rebase-offsets"], failed), Verdict::Broken);
+    assert_eq!(nothing(&[], failed), Verdict::Unknown);
+    assert_eq!(nothing(&["rebase-offsets"], dead), Verdict::Unknown);
 }
 
 #[test]

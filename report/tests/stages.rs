@@ -63,6 +63,112 @@ fn a_row_that_was_copied_and_not_delivered_is_gone_or_recoverable() {
     assert_eq!(missing(&judged), stage("recoverable"));
 }
 
+/// The key of a row, and where its records are.
+fn history(run: &Rehearsal, fits: impl Fn(&[&Record]) -> bool) -> Vec<usize> {
+    let of = |record: &Record| {
+        let same = |i: &usize| {
+            let other = &run.records[*i];
+            (&other.table, other.row_key) == (&record.table, record.row_key)
+        };
+        (0..run.records.len()).filter(same).collect::<Vec<_>>()
+    };
+    let all = run.records.iter().filter(|record| !record.table.is_empty()).map(of);
+    let records = |at: &Vec<usize>| at.iter().map(|i| &run.records[*i]).collect::<Vec<_>>();
+    all.into_iter().find(|at| fits(&records(at))).unwrap()
+}
+
+/// The row that a change left.
+fn left(run: &Rehearsal, change_id: Option<u64>) -> artifacts::row::Digest {
+    let place = run.ledger.iter().find_map(|entry| match entry {
+        Entry::Invoke { tx, changes, .. } => {
+            Some((tx, changes.iter().position(|change| Some(change.id) == change_id)?))
+        }
+        _ => None,
+    });
+    let (name, i) = place.unwrap();
+    let row = run.ledger.iter().find_map(|entry| match entry {
+        Entry::Returned { tx, rows, .. } if tx == name => rows[i],
+        _ => None,
+    });
+    row.unwrap()
+}
+
+/// Makes the new database hold a row as a change left it.
+fn holds(run: &mut Rehearsal, table: &str, key: i64, change_id: Option<u64>) {
+    let row = left(run, change_id);
+    let rows = run.rows_after.get_mut(table).unwrap();
+    rows.insert(key, row);
+    let state = state(rows.values());
+    run.snapshots.get_mut("after").unwrap().tables.insert(table.to_owned(), state);
+}
+
+fn ops(records: &[&Record]) -> Vec<(Phase, String)> {
+    records.iter().map(|record| (record.phase, record.op())).collect()
+}
+
+#[test]
+fn what_was_changed_or_deleted_after_the_copy_had_been_copied() {
+    for op in ["u", "d"] {
+        let judged = judge(&Plan { transactions: 400, ..even(true) }, |run| {
+            let at = history(run, |records| {
+                let ops = ops(records);
+                let next = ops.get(1).is_some_and(|next| *next == (Phase::After, op.to_owned()));
+                ops[0] == (Phase::Before, "c".to_owned()) && next
+            });
+            run.records.remove(at[0]);
+        });
+        assert_eq!(missing(&judged), stage("gone"), "{op}: {:#?}", judged.violations);
+    }
+}
+
+#[test]
+fn a_deletion_or_a_version_that_the_new_database_lacks_is_lost_by_the_copy() {
+    for op in ["u", "d"] {
+        let judged = judge(&Plan { transactions: 400, ..even(true) }, |run| {
+            let at = history(run, |records| {
+                let before = records.iter().all(|record| record.phase == Phase::Before);
+                let changes: Vec<&&Record> =
+                    records.iter().filter(|record| record.op() != "tombstone").collect();
+                let [.., first, last] = changes.as_slice() else { return false };
+                before && last.op() == op && matches!(first.op().as_str(), "c" | "u")
+            });
+            let kept: Vec<usize> =
+                at.iter().copied().filter(|i| matches!(run.records[*i].op().as_str(), "c" | "u")).collect();
+            let kept = kept[kept.len() - 1 - usize::from(op == "u")];
+            let record = run.records[kept].clone();
+            holds(run, &record.table, record.row_key, record.change_id);
+            at.iter().rev().filter(|i| **i > kept).for_each(|i| drop(run.records.remove(*i)));
+        });
+        assert!(missing(&judged).contains(&Some("lost-by-copy".into())), "{op}: {:#?}", judged.violations);
+        assert!(!missing(&judged).contains(&Some("gone".into())), "{op}: {:#?}", judged.violations);
+    }
+}
+
+#[test]
+fn seed_rows_that_nobody_reads_are_dropped_by_configuration() {
+    let without_snapshot = |mode: &str| {
+        let judged = judge(&even(true), |run| {
+            run.records.retain(|record| record.op() != "r");
+            for snapshot in run.snapshots.values_mut() {
+                let Some(connector) = &mut snapshot.connector else { continue };
+                connector.config.insert("snapshot.mode".into(), mode.into());
+            }
+        });
+        missing(&judged)
+    };
+    assert_eq!(without_snapshot("no_data"), stage("dropped-by-config"));
+    assert_eq!(without_snapshot("initial"), stage("gone"));
+    let judged = judge(&even(true), |run| {
+        let lost = run.records.iter().rposition(|r| r.op() == "c" && r.change_id > Some(0)).unwrap();
+        run.records.remove(lost);
+        for snapshot in run.snapshots.values_mut() {
+            let Some(connector) = &mut snapshot.connector else { continue };
+            connector.config.insert("snapshot.mode".into(), "no_data".into());
+        }
+    });
+    assert_eq!(missing(&judged), stage("gone"), "no snapshot had to bring it");
+}
+
 /// What lacks before the cut is in the old server's slot: rebasing on the new one would lose it.
 #[test]
 fn what_helps_depends_on_the_slot_that_holds_the_change() {
