@@ -8,7 +8,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::fs;
 
-use artifacts::findings::Verdict;
+use artifacts::findings::{Verdict, ViolationKind};
 use artifacts::run_dir::SUMS;
 use artifacts::seal;
 use report::Options;
@@ -41,11 +41,22 @@ fn pair(run: &Rehearsal) -> [usize; 2] {
 
 /// One of two rows that share a position is lost, and the connector came back at `resumed`.
 fn lost(version: &str, resumed: u64) -> (Judged, String) {
+    lost_of(version, resumed, false)
+}
+
+/// As [`lost`]; `held`: the slot still holds the row.
+fn lost_of(version: &str, resumed: u64, held: bool) -> (Judged, String) {
     let dir = tempfile::tempdir().unwrap();
     let mut rehearsal = Rehearsal { seal: false, ..rehearse(&Plan { odd_fates: false, ..Plan::default() }) };
     let [kept, gone] = pair(&rehearsal);
     rehearsal.records[kept].edit(|value| value["source"]["lsn"] = json!(LSN));
-    rehearsal.records.remove(gone);
+    let gone: Value = serde_json::from_str(&rehearsal.records.remove(gone).value.unwrap()).unwrap();
+    if held {
+        let xid = gone["source"]["txId"].as_u64().unwrap() as u32;
+        for name in ["cut", "after"] {
+            rehearsal.snapshots.get_mut(name).unwrap().slot_pending = Some(vec![xid]);
+        }
+    }
     rehearsal.run.versions.insert("debezium".into(), version.into());
     let run = rehearsal.write(&dir.path().join("run"));
     fs::create_dir_all(run.path("logs")).unwrap();
@@ -68,6 +79,13 @@ fn rows_that_share_the_position_of_a_restart_are_a_known_fault() {
     assert!(text.contains("arrived at 0/37F00000") && text.contains("(here 3.6.3.Final)"), "{text}");
     assert!(text.contains(r#"[Some("logs/connect.log") Some("line 2")]"#), "{text}");
     assert_eq!(judged.findings.verdict, Verdict::Broken);
+}
+
+#[test]
+fn a_row_that_the_slot_still_holds_is_not() {
+    let (judged, text) = lost_of("3.6.3.Final", LSN, true);
+    assert!(!text.contains("1554"), "{text}");
+    assert_eq!(judged.stages(ViolationKind::Missing), [Some("recoverable".to_owned())].into());
 }
 
 #[test]

@@ -148,7 +148,17 @@ fn what_later_changes_prove_is_counted_with_what_was_acknowledged() {
 #[test]
 fn what_arrived_is_not_missing_whatever_the_marker_did() {
     let moving = |run: &mut Rehearsal| run.collected.as_mut().unwrap().settled = Some(Settled::No);
-    assert_eq!(spoiled(moving).check("nothing-missing").verdict, Verdict::Held);
+    let judged = spoiled(moving);
+    assert_eq!(judged.check("nothing-missing").verdict, Verdict::Held);
+    assert_eq!(judged.check("tables-converge").verdict, Verdict::Held);
+    let judged = spoiled(|run| {
+        moving(run);
+        let lost = run.records.iter().rposition(|record| record.op() == "u").unwrap();
+        run.records.remove(lost);
+    });
+    let said = judged.text("tables-converge");
+    assert_eq!(judged.check("tables-converge").verdict, Verdict::Unknown, "{said}");
+    assert!(!said.contains("the topics fold to"), "its row is known to be on its way: {said}");
 }
 
 #[test]
@@ -205,4 +215,89 @@ fn a_second_thing_that_is_not_ready_is_counted() {
         }
     });
     assert!(three.contains(", and 2 things more"), "{three}");
+}
+
+/// A version that no change of the ledger made: neither its event nor the one behind it is in order.
+#[test]
+fn a_version_that_the_ledger_does_not_know_is_a_jump() {
+    let judged = judge(&Plan { odd_fates: false, transactions: 400, ..Plan::default() }, |run| {
+        let alone = |id: Option<u64>| {
+            run.ledger.iter().find_map(|entry| match entry {
+                Entry::Invoke { tx, changes, .. } if changes.len() == 1 && Some(changes[0].id) == id => {
+                    Some(tx.clone())
+                }
+                _ => None,
+            })
+        };
+        let updates = |i: &usize| run.records[*i].op() == "u";
+        let next = |i: &usize| {
+            let (record, mut later) = (&run.records[*i], run.records[*i + 1..].iter());
+            let next = later.find(|r| (&r.table, r.row_key) == (&record.table, record.row_key));
+            next.is_some_and(|next| next.op() == "u")
+        };
+        let found = (0..run.records.len()).filter(updates).filter(next);
+        let (at, name) = found.filter_map(|i| Some((i, alone(run.records[i].change_id)?))).next().unwrap();
+        run.ledger.retain(|entry| match entry {
+            Entry::Invoke { tx, .. } | Entry::Returned { tx, .. } | Entry::Ok { tx, .. } => *tx != name,
+            _ => true,
+        });
+        run.records.remove(at);
+    });
+    assert!(judged.checks(Verdict::Broken).contains(&"order-kept"), "{:#?}", judged.findings);
+}
+
+#[test]
+fn the_stored_offset_is_said_where_the_connector_had_it() {
+    let mut at = String::new();
+    let plan = Plan { odd_fates: false, rebase: false, ..Plan::default() };
+    let judged = judge(&plan, |run| {
+        at = run.snapshots["at-resume"].offset.as_ref().unwrap().position.lsn.to_string();
+    });
+    let said = judged.text("positions-consistent");
+    assert!(said.contains(&format!("the stored offset is {at}")), "{at}: {said}");
+}
+
+/// The first byte of the WAL that the slot keeps is one that it has.
+#[test]
+fn an_offset_at_the_edge_of_the_slot_is_within() {
+    let at_edge = |column: &'static str, strategy: Option<&'static str>| {
+        spoiled(|run| {
+            let at = run.snapshots.get_mut("at-resume").unwrap();
+            let lsn = at.offset.as_ref().unwrap().position.lsn.to_string();
+            at.slot.as_mut().unwrap().insert(column.into(), json!(lsn));
+            let connector = at.connector.as_mut().unwrap();
+            strategy.map(|name| connector.config.insert("offset.mismatch.strategy".into(), name.into()));
+        })
+    };
+    let said = |judged: &Judged| judged.check("positions-consistent").summary.clone();
+    let judged = at_edge("restart_lsn", None);
+    assert_eq!(judged.check("positions-consistent").verdict, Verdict::Held, "{}", said(&judged));
+    let judged = at_edge("confirmed_flush_lsn", Some("trust_slot"));
+    assert!(!said(&judged).contains("starts at the slot instead"), "{}", said(&judged));
+}
+
+/// Whoever cannot read the last event of a row does not know that it is gone.
+#[test]
+fn a_row_that_is_gone_and_whose_last_event_is_unreadable_differs() {
+    let judged = spoiled(|run| {
+        let deleted = run.records.iter().rfind(|record| record.op() == "d").unwrap().clone();
+        let of = |record: &Record| (&record.table, record.row_key) == (&deleted.table, deleted.row_key);
+        run.records.retain(|record| !(of(record) && matches!(record.op().as_str(), "d" | "tombstone")));
+        let last = run.records.iter_mut().rfind(|record| of(record)).unwrap();
+        last.edit(|value| value["after"]["ver"] = json!("none"));
+    });
+    assert_eq!(judged.check("tables-converge").verdict, Verdict::Broken, "{:#?}", judged.findings);
+}
+
+#[test]
+fn a_row_without_any_event_is_named_by_its_key() {
+    let mut key = 0;
+    let judged = spoiled(|run| {
+        let lost = run.records.iter().rfind(|record| record.op() == "c").unwrap().clone();
+        run.records.retain(|record| (&record.table, record.row_key) != (&lost.table, lost.row_key));
+        key = lost.row_key;
+        assert!(run.rows_after[&lost.table].contains_key(&key));
+    });
+    let said = judged.text("tables-converge");
+    assert!(said.contains(&format!(r#"Some("key {key}")"#)), "{said}");
 }

@@ -144,6 +144,24 @@ fn a_deletion_or_a_version_that_the_new_database_lacks_is_lost_by_the_copy() {
     }
 }
 
+/// The copy lost a version, and the next writer made it again.
+#[test]
+fn a_version_that_was_made_again_after_the_copy_was_not_copied() {
+    let judged = judge(&Plan { transactions: 400, ..even(true) }, |run| {
+        let at = history(run, |records| {
+            let (before, after) = ((Phase::Before, "u".to_owned()), (Phase::After, "u".to_owned()));
+            ops(records).starts_with(&[(Phase::Before, "c".to_owned()), before, after])
+        });
+        let again = run.records[at[2]].change_id;
+        for entry in &mut run.ledger {
+            let Entry::Invoke { changes, .. } = entry else { continue };
+            changes.iter_mut().filter(|change| Some(change.id) == again).for_each(|change| change.ver -= 1);
+        }
+        run.records.remove(at[1]);
+    });
+    assert_eq!(missing(&judged), stage("lost-by-copy"), "{:#?}", judged.violations);
+}
+
 #[test]
 fn seed_rows_that_nobody_reads_are_dropped_by_configuration() {
     let without_snapshot = |mode: &str| {

@@ -43,6 +43,43 @@ fn end_events_count_what_the_topics_hold() {
 }
 
 #[test]
+fn end_events_without_the_setting_that_makes_them_prove_nothing() {
+    let judged = judge(&plan(), |run| {
+        for snapshot in run.snapshots.values_mut() {
+            let Some(connector) = &mut snapshot.connector else { continue };
+            connector.config.remove("provide.transaction.metadata");
+        }
+    });
+    unknown(&judged, &[CHECK], &["was not seen to be true"]);
+}
+
+#[test]
+fn what_was_counted_once_is_said_where_there_was_any() {
+    let twice = "what came twice counted once";
+    assert!(!judge(&plan(), |_| {}).text(CHECK).contains(twice));
+    let judged = judge(&plan(), |run| {
+        run.run.allow_repeats = true;
+        let again = run.records[*changes(run).last().unwrap()].clone();
+        run.records.push(again);
+    });
+    assert!(judged.text(CHECK).contains(twice), "{}", judged.text(CHECK));
+}
+
+/// There is nothing to count where nobody wrote, and no repeat excuses a topic without any END event.
+#[test]
+fn no_end_event_at_all() {
+    let none = judge(&plan(), |run| {
+        run.records.retain(|record| !is_end(record) && matches!(record.op().as_str(), "" | "r"));
+    });
+    assert!(!none.text(CHECK).contains("no END event is in"), "{}", none.text(CHECK));
+    let few = judge(&Plan { transactions: 2, seed_rows: 2, ..plan() }, |run| {
+        run.run.allow_repeats = true;
+        run.records.retain(|record| !is_end(record));
+    });
+    assert_eq!(few.check(CHECK).verdict, Verdict::Broken, "{:#?}", few.findings);
+}
+
+#[test]
 fn a_lost_end_event_breaks_it_alone() {
     let judged = judge(&plan(), |run| {
         let lost = ends(run)[7];
