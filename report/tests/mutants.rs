@@ -144,6 +144,41 @@ fn what_later_changes_prove_is_counted_with_what_was_acknowledged() {
     panic!("nothing was proven by later changes");
 }
 
+#[test]
+fn changes_and_seed_rows_are_counted_apart() {
+    let mut changes = 0;
+    let judged = spoiled(|run| changes = acknowledged(&run.ledger).len());
+    let summary = &judged.check("nothing-missing").summary;
+    assert!(summary.starts_with(&format!("{changes} committed changes and ")), "{changes}: {summary}");
+}
+
+/// What a snapshot read and the connector then streamed came twice; nobody wrote it twice.
+#[test]
+fn a_row_of_the_snapshot_that_is_streamed_as_well_is_delivered_again() {
+    let plan = Plan { odd_fates: false, before_snapshot: 20, ..Plan::default() };
+    assert_eq!(judge(&plan, |_| {}).findings.verdict, Verdict::Held);
+    let judged = judge(&plan, |run| {
+        let inserted = |record: &Record| {
+            let id = record.change_id.filter(|id| *id > 0);
+            let is = |change: &Change| Some(change.id) == id && change.op == Op::Create;
+            record.op() == "r"
+                && run
+                    .ledger
+                    .iter()
+                    .any(|entry| matches!(entry, Entry::Invoke { changes, .. } if changes.iter().any(is)))
+        };
+        let read = run.records.iter().position(inserted).unwrap();
+        let mut again = run.records[read].clone();
+        again.edit(|value| {
+            value["op"] = json!("c");
+            (value["source"]["txId"], value["source"]["lsn"]) = (json!(4_000_000), json!(4_000_000));
+        });
+        run.records.insert(read + 1, again);
+    });
+    let said = judged.text("nothing-repeated");
+    assert!(said.contains("re-delivery") && !said.contains("double-execution"), "{said}");
+}
+
 /// Where nothing is on its way, a marker that did not arrive says nothing about what did.
 #[test]
 fn what_arrived_is_not_missing_whatever_the_marker_did() {
@@ -251,6 +286,8 @@ fn the_stored_offset_is_said_where_the_connector_had_it() {
     let mut at = String::new();
     let plan = Plan { odd_fates: false, rebase: false, ..Plan::default() };
     let judged = judge(&plan, |run| {
+        let cut = run.snapshots.get_mut("cut").unwrap();
+        cut.server.position.lsn = artifacts::Lsn(cut.server.position.lsn.0 + 0x1000);
         at = run.snapshots["at-resume"].offset.as_ref().unwrap().position.lsn.to_string();
     });
     let said = judged.text("positions-consistent");
