@@ -30,8 +30,8 @@ pub(super) struct TablesConverge {
     /// Where the columns can be looked up of those that are named.
     pairs: Witnesses<Option<Pair>>,
     folded: BTreeMap<String, Fingerprint>,
-    /// Keys that differ while something may still arrive, or was not read.
-    open: u64,
+    /// Whether a key differs while something may still arrive, or was not read.
+    open: bool,
 }
 
 impl Check for TablesConverge {
@@ -65,7 +65,7 @@ impl Check for TablesConverge {
             return;
         }
         if !cx.conclusive() {
-            self.open += 1;
+            self.open = true;
             return;
         }
         let mut violation = match last {
@@ -90,7 +90,7 @@ impl Check for TablesConverge {
                 doubts.push(doubt);
             }
         }
-        if self.open > 0 || !differences.is_empty() {
+        if self.open || !differences.is_empty() {
             doubts.extend(cx.unsettled());
         }
         let rows: u64 = self.folded.values().map(|sum| sum.rows).sum();
@@ -146,7 +146,7 @@ impl TablesConverge {
         };
         let same = |sum: &Fingerprint| sum.rows == state.rows && sum.to_string() == state.fingerprint;
         let folded = self.folded.get(table).copied().unwrap_or_default();
-        if !same(&folded) && self.found.broken() == 0 && self.open == 0 {
+        if !same(&folded) && self.found.broken() == 0 && !self.open {
             let text = format!(
                 "{table}: the topics fold to {} rows, the database holds {}",
                 folded.rows, state.rows
