@@ -85,27 +85,32 @@ impl Iterator for Chunks {
 
 /// The violations of some lines.
 fn look(chunk: std::io::Result<Vec<u8>>, max: usize) -> Listed<Vec<u8>> {
-    let mut part = Listed::default();
     let lines = match chunk {
         Ok(lines) => lines,
-        Err(e) => {
-            part.damage = Some(e.to_string());
-            return part;
-        }
+        Err(e) => return Listed { damage: Some(e.to_string()), ..Listed::default() },
     };
-    for line in lines.strip_suffix(b"\n").unwrap_or(&lines).split(|byte| *byte == b'\n') {
-        match serde_json::from_slice::<Look<'_>>(line) {
-            Ok(seen) => {
+    let (mut part, mut kinds) = (Listed::default(), BTreeMap::new());
+    let mut seen = serde_json::Deserializer::from_slice(&lines).into_iter::<Look<'_>>();
+    let mut begin = 0;
+    while let Some(look) = seen.next() {
+        let line = begin..seen.byte_offset();
+        begin = line.end;
+        match look {
+            Ok(look) => {
                 part.total += 1;
-                let size = Size::of(seen.at.len(), seen.ver, seen.lsn);
-                let name = (seen.kind, name(seen.kind, seen.stage.as_deref()));
-                part.of(name).add(size, max, || line.to_vec());
+                let size = Size::of(look.at.len(), look.ver, look.lsn);
+                let of = (look.kind, look.stage);
+                let witnesses: &mut Witnesses<_> = kinds.entry(of).or_default();
+                witnesses.add(size, max, || lines[line].to_vec());
             }
             Err(e) => {
                 part.damage = Some(e.to_string());
                 break;
             }
         }
+    }
+    for ((kind, stage), witnesses) in kinds {
+        part.of((kind, name(kind, stage.as_deref()))).append(witnesses, max);
     }
     part
 }
