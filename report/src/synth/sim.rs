@@ -2,7 +2,7 @@
 
 mod commit;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use artifacts::drain::Offsets;
 use artifacts::ledger::{Change, Entry, Op, Phase};
@@ -90,6 +90,9 @@ pub struct Sim<'a> {
     counts: BTreeMap<String, u64>,
     tx: [u64; CLIENTS as usize],
 }
+
+/// Keys that a transaction has touched, by table.
+type Seen = BTreeMap<String, BTreeSet<i64>>;
 
 struct Planned {
     tx: String,
@@ -212,7 +215,7 @@ impl<'a> Sim<'a> {
                 let first = self.rows.get(&table).and_then(|rows| rows.values().next());
                 let client = first.map_or(0, |row| row.owner);
                 let mut planned = self.plan(client, 0, Outcome::Ok);
-                let change = self.change(&table, op, client, &mut BTreeMap::new());
+                let change = self.change(&table, op, client, &mut Seen::new());
                 planned.changes.push(change);
                 self.run(vec![planned])?;
             }
@@ -245,7 +248,7 @@ impl<'a> Sim<'a> {
             let mut planned = self.plan(i % CLIENTS, 0, Outcome::Ok);
             let op = if self.dice.below(2) == 0 { Op::Create } else { Op::Update };
             let table = self.pick_table();
-            planned.changes.push(self.change(&table, op, i % CLIENTS, &mut BTreeMap::new()));
+            planned.changes.push(self.change(&table, op, i % CLIENTS, &mut Seen::new()));
             self.run(vec![planned])?;
         }
         Ok(())
@@ -276,7 +279,7 @@ impl<'a> Sim<'a> {
     fn plan(&mut self, client: u64, size: u64, outcome: Outcome) -> Planned {
         self.tx[client as usize] += 1;
         let tx = format!("c{client}-{}", self.tx[client as usize]);
-        let mut seen = BTreeMap::new();
+        let mut seen = Seen::new();
         let mut changes = Vec::new();
         for _ in 0..size {
             let table = self.pick_table();
@@ -292,11 +295,12 @@ impl<'a> Sim<'a> {
 
     /// A change of a row that the client owns and that the transaction has not touched; an insert
     /// when there is none.
-    fn change(&mut self, table: &str, op: Op, client: u64, seen: &mut BTreeMap<(String, i64), ()>) -> Change {
+    fn change(&mut self, table: &str, op: Op, client: u64, seen: &mut Seen) -> Change {
         self.change_id += 1;
         let rows = self.rows.get(table).into_iter().flatten();
+        let seen = seen.entry(table.to_owned()).or_default();
         let owned: Vec<(i64, u32)> = rows
-            .filter(|(key, row)| row.owner == client && !seen.contains_key(&(table.to_owned(), **key)))
+            .filter(|(key, row)| row.owner == client && !seen.contains(*key))
             .map(|(key, row)| (*key, row.ver))
             .take(50)
             .collect();
@@ -305,7 +309,7 @@ impl<'a> Sim<'a> {
             return Change { id: self.change_id, table: table.into(), op: Op::Create, key: None, ver: 1 };
         }
         let (key, ver) = owned[self.dice.below(owned.len() as u64) as usize];
-        seen.insert((table.to_owned(), key), ());
+        seen.insert(key);
         let ver = if op == Op::Delete { ver } else { ver + 1 };
         Change { id: self.change_id, table: table.into(), op, key: Some(key), ver }
     }
