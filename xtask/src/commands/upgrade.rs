@@ -1,5 +1,6 @@
 //! `cargo xtask upgrade`: all steps, then the verdict.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use anyhow::Context;
@@ -125,14 +126,13 @@ pub(crate) fn conclude(runner: &Runner, verdict: Verdict, start: Instant) -> any
     Ok(())
 }
 
-/// Where time and memory went, from the events.
+/// Where time and memory went, from the events; of a step that was done again, the last time counts.
 fn cost(run: &RunDir) -> anyhow::Result<String> {
-    let (mut total, mut own, mut components, mut tool) = (0, 0, 0, 0);
+    let (mut steps, mut components, mut tool) = (BTreeMap::new(), 0, 0);
     for event in run.events()? {
         match event.kind {
             EventKind::StepFinished { ms, waited_ms, .. } => {
-                total += ms;
-                own += ms.saturating_sub(waited_ms);
+                steps.insert(event.step, (ms, ms.saturating_sub(waited_ms)));
             }
             EventKind::Memory { components_bytes, tool_peak_bytes } => {
                 components = components.max(components_bytes);
@@ -141,11 +141,15 @@ fn cost(run: &RunDir) -> anyhow::Result<String> {
             _ => {}
         }
     }
-    Ok(format!(
-        "steps took {:.1} s, {:.1} s of it outside waiting for components; components had at most {} MiB, this program {} MiB",
+    let (total, own) = steps.values().fold((0, 0), |sum, step| (sum.0 + step.0, sum.1 + step.1));
+    let time = format!(
+        "steps took {:.1} s, {:.1} s of it outside waiting for components",
         total as f64 / 1000.0,
         own as f64 / 1000.0,
-        components >> 20,
-        tool >> 20,
-    ))
+    );
+    // A synthetic run has no components.
+    Ok(match components >> 20 {
+        0 => time,
+        mib => format!("{time}; components had at most {mib} MiB, this program {} MiB", tool >> 20),
+    })
 }
