@@ -90,18 +90,18 @@ fn look(chunk: std::io::Result<Vec<u8>>, max: usize) -> Listed<Vec<u8>> {
         Err(e) => return Listed { damage: Some(e.to_string()), ..Listed::default() },
     };
     let (mut part, mut kinds) = (Listed::default(), BTreeMap::new());
-    let mut seen = serde_json::Deserializer::from_slice(&lines).into_iter::<Look<'_>>();
-    let mut begin = 0;
-    while let Some(look) = seen.next() {
-        let line = begin..seen.byte_offset();
-        begin = line.end;
-        match look {
+    let mut rest = lines.as_slice();
+    loop {
+        let line = rest;
+        let Ok(n @ 1..) = rest.skip_until(b'\n') else { break };
+        let line = &line[..n];
+        match serde_json::from_slice::<Look<'_>>(line) {
             Ok(look) => {
                 part.total += 1;
                 let size = Size::of(look.at.len(), look.ver, look.lsn);
                 let of = (look.kind, look.stage);
                 let witnesses: &mut Witnesses<_> = kinds.entry(of).or_default();
-                witnesses.add(size, max, || lines[line].to_vec());
+                witnesses.add(size, max, || line.to_vec());
             }
             Err(e) => {
                 part.damage = Some(e.to_string());
@@ -197,5 +197,9 @@ mod tests {
         assert_eq!(damaged.total, 15_001);
         assert!(damaged.damage.unwrap().starts_with("violations.jsonl is corrupt at line 15002: "));
         assert_eq!(listed("").total, 0);
+        for (odd, line) in [(lines(2).replacen('\n', "", 1), 1), (lines(2).replacen('\n', "\n\n", 1), 2)] {
+            let place = format!("violations.jsonl is corrupt at line {line}: ");
+            assert!(listed(&odd).damage.is_some_and(|said| said.starts_with(&place)), "{odd}");
+        }
     }
 }
